@@ -22,18 +22,11 @@ _IOC_SET_OUTPUT, _IOC_PAUSE_OUTPUT = 0x2405, 0x40042409
 
 # struct perf_event_attr, include/uapi/linux/perf_event.h; this much of it is known since Linux 4.8.
 _ATTRIBUTES_BYTES = 112
-_WAKE_UP_AT, _CLOCK_AT, _MAX_STACK_AT = 48, 92, 108
+_CLOCK_AT, _MAX_STACK_AT = 92, 108
 _TYPE_SOFTWARE, _CPU_CLOCK, _DUMMY = 1, 0, 9
 _SAMPLE_TID, _SAMPLE_TIME, _SAMPLE_CALLCHAIN = 1 << 1, 1 << 2, 1 << 5
 _INHERIT, _EXCLUDE_KERNEL, _EXCLUDE_IDLE = 1 << 1, 1 << 5, 1 << 7
-_MMAP, _COMM, _FREQUENCY, _TASK, _WATERMARK, _SAMPLE_ID_ALL = (
-    1 << 8,
-    1 << 9,
-    1 << 10,
-    1 << 13,
-    1 << 14,
-    1 << 18,
-)
+_MMAP, _COMM, _FREQUENCY, _TASK, _SAMPLE_ID_ALL = 1 << 8, 1 << 9, 1 << 10, 1 << 13, 1 << 18
 _MMAP2, _COMM_EXEC, _USE_CLOCK, _WRITE_BACKWARD = 1 << 23, 1 << 24, 1 << 25, 1 << 27
 _CLOCK_BOOTTIME = 7  # the clock of a process' start time, also where a machine sleeps
 
@@ -51,26 +44,23 @@ class LockedMemoryError(OSError):
 
 
 def stack_attributes(rate_hz: int, max_frames: int = MAX_FRAMES, *, user_only: bool = False) -> bytes:
-    """What ran, `rate_hz` times a second of CPU time, with its call chain. Who polls is woken by each."""
+    """What ran, `rate_hz` times a second of CPU time, with its call chain."""
     flags = _FREQUENCY | _EXCLUDE_IDLE | (_EXCLUDE_KERNEL if user_only else 0)
-    sample_type = _SAMPLE_TID | _SAMPLE_TIME | _SAMPLE_CALLCHAIN
-    return _attributes(_CPU_CLOCK, rate_hz, sample_type, flags, max_frames, wake_up=1)
+    return _attributes(_CPU_CLOCK, rate_hz, _SAMPLE_TID | _SAMPLE_TIME | _SAMPLE_CALLCHAIN, flags, max_frames)
 
 
-def side_attributes(watermark_bytes: int, *, user_only: bool = False) -> bytes:
-    """Who lived where: code that is mapped, names, programs, starts, ends. So many bytes wake who polls."""
-    flags = _MMAP | _MMAP2 | _COMM | _COMM_EXEC | _TASK | _WATERMARK | (_EXCLUDE_KERNEL if user_only else 0)
-    return _attributes(_DUMMY, 0, _SAMPLE_TID | _SAMPLE_TIME, flags, wake_up=watermark_bytes)
+def side_attributes(*, user_only: bool = False) -> bytes:
+    """Who lived where: code that is mapped, names, programs, starts and ends."""
+    flags = _MMAP | _MMAP2 | _COMM | _COMM_EXEC | _TASK | (_EXCLUDE_KERNEL if user_only else 0)
+    return _attributes(_DUMMY, 0, _SAMPLE_TID | _SAMPLE_TIME, flags)
 
 
 def silent(attributes: bytes) -> bytes:
     """The same for an event that records nothing itself, and whose ring others write to."""
     (sample_type,) = struct.unpack_from("=Q", attributes, 24)
     (flags,) = struct.unpack_from("=Q", attributes, 40)
-    kept = flags & (_EXCLUDE_KERNEL | _SAMPLE_ID_ALL | _WATERMARK)
-    (wake_up,) = struct.unpack_from("=I", attributes, _WAKE_UP_AT)
-    (max_frames,) = struct.unpack_from("=H", attributes, _MAX_STACK_AT)
-    return _attributes(_DUMMY, 0, sample_type, kept, max_frames, wake_up)
+    kept = flags & (_EXCLUDE_KERNEL | _SAMPLE_ID_ALL)
+    return _attributes(_DUMMY, 0, sample_type, kept, struct.unpack_from("=H", attributes, _MAX_STACK_AT)[0])
 
 
 def inherited(attributes: bytes) -> bytes:
@@ -79,14 +69,11 @@ def inherited(attributes: bytes) -> bytes:
     return attributes[:40] + struct.pack("=Q", flags | _INHERIT) + attributes[48:]
 
 
-def _attributes(
-    config: int, rate_hz: int, sample_type: int, flags: int, max_frames: int = 0, wake_up: int = 0
-) -> bytes:
+def _attributes(config: int, rate_hz: int, sample_type: int, flags: int, max_frames: int = 0) -> bytes:
     fields = bytearray(_ATTRIBUTES_BYTES)
     flags |= _SAMPLE_ID_ALL | _USE_CLOCK | _WRITE_BACKWARD
     head = (_TYPE_SOFTWARE, len(fields), config, rate_hz, sample_type, 0, flags)
     struct.pack_into("=IIQQQQQ", fields, 0, *head)
-    struct.pack_into("=I", fields, _WAKE_UP_AT, wake_up)
     struct.pack_into("=i", fields, _CLOCK_AT, _CLOCK_BOOTTIME)
     struct.pack_into("=H", fields, _MAX_STACK_AT, max_frames)
     return bytes(fields)

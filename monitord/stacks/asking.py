@@ -30,6 +30,7 @@ class Asking:
 
     scope = SCOPE
     rate_hz = ASKED_HZ
+    is_filling = False
     lost = Lost()
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """The black box: what every process ran lately, in the kernel's ring, and the Python stacks of the hottest.
 
-One thread sleeps until the kernel has a sample, then looks four times a second (eight times, while something
-is hot): it reads what is new in the ring, and the Python stacks of the few threads that ran most. It has an
-allowance of CPU. Whatever fails in it costs the box alone.
+One thread wakes four times a second (eight times, while something is hot), reads what is
+new in the ring, and the Python stacks of the few threads that ran most. It has an allowance of CPU. Whatever
+fails in it costs the box alone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NS_PER_TICK = _NS_PER_S // procfs.TICKS_PER_S
 _NOTED_CAP = 256
 _SEEN_CAP = 8192
 _AT_MOST_IN_NEED = 6
-_IDLE_S = 4.0  # while nothing runs, what was started is taken in so seldom
+_IDLE_LOOKS = 16  # while nothing runs, what was started is taken in so seldom, or when the ring fills
 _RESTS_S = 60.0  # without rings
 _FAILURES_UNTIL_ANEW = 240
 _HANGS_AFTER_S = 5.0
@@ -88,8 +88,7 @@ class BlackBox:
         self._allowance = Allowance()
         self._cpu_s = self._watched_s = 0.0
         self._thread: threading.Thread | None = None
-        self._turn = self._failed = 0
-        self._was_idle = False
+        self._turn = self._failed = self._idle_looks = 0
         self._beat_s = 0.0
         self._reading = 0  # the process whose memory is being read; 0: none
         self._reads_python = True
@@ -112,7 +111,7 @@ class BlackBox:
         if settings != self._settings:
             self._settings = settings
             self._wants_rings = True
-            self._wake()
+            self._wake_up.set()
 
     def watch(self, pid: int) -> None:
         """Read this process' stacks first for a while: it may soon be the target of an alert."""
@@ -140,7 +139,7 @@ class BlackBox:
     def close(self, within_s: float) -> None:
         """Stop, and give the rings back."""
         self._is_closing = True
-        self._wake()
+        self._wake_up.set()
         if self._thread is not None:
             self._thread.join(within_s)
         if self._lock.acquire(timeout=within_s):
@@ -171,7 +170,8 @@ class BlackBox:
             used_s = time.thread_time() - used_s
             self._allowance.spend(used_s)
             self._cpu_s += used_s
-            self._rest()
+            self._wake_up.wait(self._pause_s)
+            self._wake_up.clear()
             self._watched_s += time.monotonic() - began_s
 
     def _failed_often(self) -> bool:
@@ -179,24 +179,13 @@ class BlackBox:
         self._failed += 1
         return self._failed % _FAILURES_UNTIL_ANEW == 0
 
-    def _rest(self) -> None:
-        """Until something ran, and then a moment more, so that one look has it all."""
-        rings, pause_s = self._rings, _WAKE_S
-        if rings is None:
-            pause_s = _RESTS_S
-        elif isinstance(rings, Rings):  # else each look is a sample
-            if self._was_idle:
-                rings.wait(_IDLE_S)
-            if (self._heat.is_hot or self._was_idle) and not self._allowance.is_spent:
-                pause_s = _WAKE_HOT_S
-        self._wake_up.wait(pause_s)
-        self._wake_up.clear()
-
-    def _wake(self) -> None:
-        self._wake_up.set()
-        with self._held():
-            if isinstance(self._rings, Rings):
-                self._rings.wake()
+    @property
+    def _pause_s(self) -> float:
+        if self._rings is None:
+            return _RESTS_S
+        has_rings = isinstance(self._rings, Rings)  # else each look is a sample
+        is_hurried = has_rings and self._heat.is_hot and not self._allowance.is_spent
+        return _WAKE_HOT_S if is_hurried else _WAKE_S
 
     def _open(self) -> bool:
         """Open the rings: of the machine; where that is refused, of our own user's processes."""
@@ -231,7 +220,9 @@ class BlackBox:
                 return True
             self._follow(rings)
             fresh = rings.fresh()
-            self._was_idle = not fresh
+            self._idle_looks = 0 if fresh else self._idle_looks + 1
+            if self._idle_looks % _IDLE_LOOKS and not rings.is_filling:
+                return True  # nobody ran; who lived where can wait
             unknown = lives.keep_up({pid for pid, _tid in fresh})
             self._see(fresh, now_ns())
         for pid in unknown[:_PARENTS_AT_MOST]:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import mmap
 import os
-import select
 import time
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from monitord import procfs
@@ -30,8 +28,7 @@ MOST_BYTES = 16 << 20
 _LEAST_BYTES = 32 << 10
 _SIDE_SHARE = 4  # the stacks' ring is so many times the side ring
 _FRESH_SIDE_BYTES = 256 << 10  # read at once from all CPUs: more would keep a core busy
-_LOOKS_AT_CPUS_EVERY_S = 4.0
-_WAKES_AT_SHARE = 4  # a quarter of a side ring unread
+_CALLS_PER_LOOK_AT_CPUS = 16
 
 _FOLLOWED_AT_MOST, _THREADS_AT_MOST = 16, 32
 _DESCRIPTORS_AT_MOST = 1024
@@ -72,14 +69,13 @@ class _Pair:
     __slots__ = ("side", "stacks")
 
     def __init__(self, cpu: int, size_bytes: int, scope: Scope, rate_hz: int) -> None:
-        side_bytes = max(mmap.PAGESIZE, size_bytes // _SIDE_SHARE)
-        stacks, side = _attributes(scope, rate_hz, side_bytes)
+        stacks, side = _attributes(scope, rate_hz)
         pid = perf_event.EVERYBODY
         if scope != "machine":
             stacks, side, pid = perf_event.silent(stacks), perf_event.silent(side), 0
         self.stacks = Ring(stacks, pid, cpu, size_bytes)
         try:
-            self.side = Ring(side, pid, cpu, side_bytes)
+            self.side = Ring(side, pid, cpu, max(mmap.PAGESIZE, size_bytes // _SIDE_SHARE))
         except OSError:
             self.stacks.close()
             raise
@@ -107,11 +103,7 @@ class Rings:
         self._unfollowed: dict[int, int] = {}  # pid → threads without an event
         self._closed = Lost()
         self._early: list[tuple[int, int, bytes]] = []
-        self._records_lost = 0
-        self._cpus_looked_at_s = float("-inf")
-        self._poll = select.poll()
-        self._wake_up = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._poll.register(self._wake_up, select.POLLIN)
+        self._records_lost = self._calls = 0
         cpus = tuple(cpus)
         self.bytes_a_cpu = stack_bytes(bytes_a_cpu, len(cpus))
         try:
@@ -164,9 +156,8 @@ class Rings:
 
         Looks now and then whether a CPU came or went; raises OSError if no CPU is left that has a ring.
         """
-        now_s = time.monotonic()
-        if now_s - self._cpus_looked_at_s >= _LOOKS_AT_CPUS_EVERY_S:
-            self._cpus_looked_at_s = now_s
+        self._calls += 1
+        if self._calls % _CALLS_PER_LOOK_AT_CPUS == 0:
             self.take_cpus(online_cpus())
         hot: Counter[tuple[int, int]] = Counter()
         for pair in self._pairs.values():
@@ -174,30 +165,10 @@ class Rings:
                 hot.update(records.threads_that_ran(pair.stacks.fresh()))
         return hot
 
-    def wait(self, at_most_s: float) -> None:
-        """Sleep until something ran, a side ring fills, `wake` is called or the time is over.
-
-        For the thread that calls `fresh`, without holding anything that others need.
-        """
-        until_s = time.monotonic() + at_most_s
-        while not self._has_news and (left_s := until_s - time.monotonic()) > 0:
-            for fd, event in self._poll.poll(1000 * left_s):
-                if fd == self._wake_up:
-                    os.eventfd_read(fd)
-                    return
-                if event & (select.POLLHUP | select.POLLNVAL):
-                    self._poll.unregister(fd)  # its CPU went away
-
-    def wake(self) -> None:
-        """End a `wait`, from any thread."""
-        os.eventfd_write(self._wake_up, 1)
-
     @property
-    def _has_news(self) -> bool:
-        return any(
-            pair.stacks.fresh_bytes or _WAKES_AT_SHARE * pair.side.fresh_bytes > pair.side.size_bytes
-            for pair in self._pairs.values()
-        )
+    def is_filling(self) -> bool:
+        """Whether a quarter of a CPU's side records has not been read yet."""
+        return any(4 * pair.side.fresh_bytes > pair.side.size_bytes for pair in self._pairs.values())
 
     def samples(self, since_ns: int = 0, pids: Iterable[int] | None = None) -> list[Sample]:
         """All that the rings still have, oldest first; of these processes alone."""
@@ -245,7 +216,7 @@ class Rings:
             try:
                 self._open_pair(cpu)
             except OSError:
-                if not self._pairs or self._cpus_looked_at_s < 0:
+                if not self._pairs or not self._calls:
                     raise
                 refused += 1
         self._closed = self._closed._replace(cpus=refused)
@@ -292,7 +263,6 @@ class Rings:
             self.unfollow(pid)
         for cpu in tuple(self._pairs):
             self._close_pair(cpu)
-        os.close(self._wake_up)
 
     @property
     def _descriptors(self) -> int:
@@ -305,9 +275,7 @@ class Rings:
             size //= 2
         if held + size + max(mmap.PAGESIZE, size // _SIDE_SHARE) > MOST_BYTES:
             raise OSError(12, f"cannot open a ring of CPU {cpu}: {MOST_BYTES} bytes are in use")
-        pair = self._pairs[cpu] = _Pair(cpu, size, self.scope, self.rate_hz)
-        for ring in (pair.stacks, pair.side):
-            self._poll.register(ring.fd, select.POLLIN)
+        self._pairs[cpu] = _Pair(cpu, size, self.scope, self.rate_hz)
 
     def _close_pair(self, cpu: int) -> None:
         pair = self._pairs.pop(cpu)
@@ -315,15 +283,12 @@ class Rings:
             fresh_bytes=self._closed.fresh_bytes + pair.stacks.overrun_bytes,
             side_bytes=self._closed.side_bytes + pair.side.overrun_bytes,
         )
-        for ring in (pair.stacks, pair.side):
-            with suppress(KeyError):
-                self._poll.unregister(ring.fd)
         pair.close()
 
     def _follow_thread(self, thread_id: int, cpu: int) -> list[int]:
         pair = self._pairs[cpu]
         opened: list[int] = []
-        stacks, side = _attributes(self.scope, self.rate_hz, pair.side.size_bytes)
+        stacks, side = _attributes(self.scope, self.rate_hz)
         for attributes, ring in ((stacks, pair.stacks), (side, pair.side)):
             try:
                 opened.append(perf_event.open_event(perf_event.inherited(attributes), thread_id, cpu))
@@ -335,11 +300,11 @@ class Rings:
         return opened
 
 
-def _attributes(scope: Scope, rate_hz: int, side_bytes: int) -> tuple[bytes, bytes]:
+def _attributes(scope: Scope, rate_hz: int) -> tuple[bytes, bytes]:
     user_only = scope != "machine"  # all that perf_event_paranoid 2 grants
     return (
         perf_event.stack_attributes(rate_hz, user_only=user_only),
-        perf_event.side_attributes(side_bytes // _WAKES_AT_SHARE, user_only=user_only),
+        perf_event.side_attributes(user_only=user_only),
     )
 
 

@@ -137,49 +137,17 @@ def test_a_ring_that_was_overrun_says_so_and_has_what_is_newest(tmp_path: Path) 
 
 
 @pytest.mark.root
-def test_a_side_ring_ends_a_wait_before_it_is_overrun() -> None:
+def test_a_side_ring_says_that_it_fills_before_it_is_overrun() -> None:
     """What was started while nobody ran is taken in seldom, and before it is lost."""
     with closing(Rings.open(bytes_a_cpu=64 << 10)) as rings:
         rings.side_records()
-        deadline = time.monotonic() + PATIENCE_S
-        while rings.fresh() or not rings._has_news:  # news that are no samples
-            assert time.monotonic() < deadline
+        began_s = time.monotonic()
+        while not rings.is_filling:
+            assert time.monotonic() < began_s + PATIENCE_S
             subprocess.run(["/bin/true"], check=True)
-        rings.wait(PATIENCE_S)
-        assert time.monotonic() < deadline
         assert rings.lost.side_bytes == 0
         assert rings.side_records()
-
-
-@pytest.mark.root
-def test_who_waits_is_woken_by_a_sample() -> None:
-    with closing(Rings.open(cpus=[one_cpu()])) as rings:
-        burner = subprocess.Popen(["taskset", "-c", str(one_cpu()), "sh", "-c", "while :; do :; done"])
-        try:
-            for _ in range(3):
-                rings.fresh()
-                began_s = time.monotonic()
-                rings.wait(PATIENCE_S)
-                assert time.monotonic() - began_s < PATIENCE_S
-                assert rings.fresh() or rings.side_records()
-        finally:
-            burner.kill()
-            burner.wait()
-
-
-@pytest.mark.root
-def test_a_wait_ends_with_its_time() -> None:
-    """Rings of our own processes alone have no news while none of these is followed."""
-    with closing(Rings.open(scope="own processes")) as rings:
-        began_s, used_s = time.monotonic(), time.thread_time()
-        rings.wait(0.5)
-        assert time.monotonic() - began_s >= 0.5
-        assert time.thread_time() - used_s < 0.1  # it sleeps
-        waking = threading.Timer(0.1, rings.wake)
-        waking.start()
-        rings.wait(PATIENCE_S)
-        waking.join()
-        assert time.monotonic() - began_s < PATIENCE_S
+        assert not rings.is_filling
 
 
 @pytest.mark.root
@@ -282,7 +250,7 @@ def test_an_unknown_architecture_is_refused_by_name(monkeypatch: pytest.MonkeyPa
     there = os.uname()
     monkeypatch.setattr(os, "uname", lambda: type(there)((*there[:4], "riscv64")))
     with pytest.raises(OSError, match="riscv64") as refused:
-        perf_event.open_event(perf_event.side_attributes(4096), 0, perf_event.NO_CPU)
+        perf_event.open_event(perf_event.side_attributes(), 0, perf_event.NO_CPU)
     assert refused.value.errno == errno.ENOSYS
 
 
