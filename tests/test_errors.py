@@ -16,7 +16,7 @@ _REASONS = {
     "profiles/macos_sample.py", "profiles/macos_spindump.py", "profiles/source_scopes.py", "profiles/speedscope.py", "stacks/cpython/interpreter.py", "stacks/cpython/layouts.py",
     "stacks/cpython/runtime.py", "stacks/cpython/walking.py", "storage/artefacts/secret_sources.py",
     *(f"notify/receivers/{name}.py" for name in ("by_apprise", "chats", "http", "mail")),
-    "metrics/otlp_client.py", "pipeline/snapshots.py", "recorder/requests.py", "storage/artefacts/keyring.py", "storage/artefacts/monitor/health.py",
+    "metrics/otlp_client.py", "pipeline/snapshots.py", "recorder/requesting.py", "recorder/requests.py", "storage/artefacts/keyring.py", "storage/artefacts/monitor/health.py",
 }  # fmt: skip
 _OF_PYTHON = {"AssertionError", "AttributeError", "OSError", "PermissionError", "TypeError", "ValueError"}
 MODULES = sorted(path for path in ROOT.rglob("*.py") if str(path.relative_to(ROOT)) not in _REASONS)

@@ -12,7 +12,8 @@ from io import BytesIO
 from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError, PermissionDeniedError, UnreachableError
 from monitord.profiles.ring_document import Ring, read_ring
-from monitord.recorder.requests import LONGEST_S, ask_span
+from monitord.recorder.requesting import ask_span
+from monitord.recorder.requests import LONGEST_S
 from monitord.recorder.status import read_status
 
 _WITHIN_S = 12.0  # it may rest from the last answer

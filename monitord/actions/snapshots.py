@@ -13,7 +13,8 @@ from monitord.actions.reloading import is_ours
 from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UnreachableError, UsageError
 from monitord.model import SnapshotRequest
-from monitord.recorder.requests import LONGEST_S, SHORTEST_S, ask_snapshot
+from monitord.recorder.requesting import ask_snapshot
+from monitord.recorder.requests import LONGEST_S, SHORTEST_S
 from monitord.recorder.status import nobody_records, read_status
 from monitord.storage.ids import new_correlation_id
 from monitord.storage.views import IncidentView

@@ -12,19 +12,17 @@ import os
 import re
 import select
 import socket
-import stat
 import struct
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from monitord.durable import is_shared
-from monitord.errors import MonitordError, PermissionDeniedError, UnreachableError
+from monitord.errors import MonitordError, PermissionDeniedError
 from monitord.logs import get_logger
 from monitord.model import SnapshotRequest
 
@@ -33,15 +31,14 @@ SHORTEST_S, LONGEST_S = 1.0, 100.0
 ANSWER_BYTES = 16 << 20
 """The longest answer: what profiles/ring_document.py reads."""
 _LINE_BYTES = 4096
-_REASON = 300
+REASON = 300
 _WAITING = 8  # that are not heard yet
 _HEARD_WITHIN_S, _SENT_WITHIN_S = 0.5, 3.0
 # After an answer nobody gets one for this long, or ten times the CPU that it took: about a tenth of a core.
 _REST_S, _REST_TIMES, _LONGEST_REST_S = 1.0, 10.0, 5.0
-_POLL_S = 0.1
 _NO_DESCRIPTORS_S = 1.0
 _ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
-_IS_LINUX = sys.platform == "linux"
+IS_LINUX = sys.platform == "linux"
 _PEER: int | None = getattr(socket, "SO_PEERCRED", None)  # None: only the owner may connect
 
 
@@ -91,7 +88,7 @@ class RequestServer:
 
     def _answer(self, connection: socket.socket, closing: threading.Event) -> None:
         connection.settimeout(_HEARD_WITHIN_S)
-        head, _rest = _line(connection, time.monotonic() + _HEARD_WITHIN_S)
+        head, _rest = first_line(connection, time.monotonic() + _HEARD_WITHIN_S)
         refused, answer = None, None
         try:
             answer = self._answer_to(head, connection, closing)
@@ -102,7 +99,7 @@ class RequestServer:
             refused = f"{type(error).__name__}: {error}"
         connection.settimeout(_SENT_WITHIN_S)
         if refused is not None:
-            connection.sendall(json.dumps({"refused": refused[:_REASON]}).encode() + b"\n")
+            connection.sendall(json.dumps({"refused": refused[:REASON]}).encode() + b"\n")
         elif answer is not None:
             connection.sendall(json.dumps({"bytes": len(answer)}).encode() + b"\n" + answer)
 
@@ -163,72 +160,13 @@ def _snapshot(told: Mapping[str, Any]) -> SnapshotRequest | None:
     return SnapshotRequest(name, float(since_s), str(told.get("asked_by"))[:64], pid, process)
 
 
-# ------------------------------------------------------------------------------------------- the client
-
-
-def ask_snapshot(
-    data_dir: Path, request: SnapshotRequest, within_s: float, goes_on: Callable[[], bool] = lambda: True
-) -> None:
-    """Have a snapshot stored; as `ask_span`."""
-    _ask(data_dir, asdict(request), within_s, goes_on)
-
-
-def ask_span(data_dir: Path, since_ns: int, until_ns: int, within_s: float) -> bytes:
-    """What everybody ran between two moments of CLOCK_BOOTTIME, as the black box's document with names.
-
-    Raises MonitordError with the recorder's reason, UnreachableError where it does not answer in time,
-    PermissionDeniedError where this user may not ask it.
-    """
-    return _ask(data_dir, {"since_ns": since_ns, "until_ns": until_ns}, within_s, lambda: True)
-
-
-def _ask(data_dir: Path, words: Mapping[str, Any], within_s: float, goes_on: Callable[[], bool]) -> bytes:
-    deadline_s = time.monotonic() + within_s
-    try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(within_s)
-            with _reached(data_dir) as address:
-                connection.connect(address)
-            connection.sendall(json.dumps(words).encode() + b"\n")
-            connection.settimeout(_POLL_S)
-            return _received(connection, deadline_s, goes_on)
-    except PermissionError as error:
-        raise PermissionDeniedError("it is another user's") from error
-    except FileNotFoundError as error:
-        raise UnreachableError("it takes no requests; `monitord service restart` may help") from error
-    except OSError as error:
-        raise UnreachableError(f"it does not answer: {error.strerror or error}") from error
-
-
-def _received(connection: socket.socket, deadline_s: float, goes_on: Callable[[], bool]) -> bytes:
-    head, found = _line(connection, deadline_s, goes_on)
-    try:
-        told = json.loads(head)
-    except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, Mapping):
-        raise UnreachableError("it ended before it had answered")
-    if "refused" in told:
-        raise MonitordError(str(told["refused"])[:_REASON])
-    size = told.get("bytes")
-    if type(size) is not int or not 0 <= size <= ANSWER_BYTES:
-        raise UnreachableError("its answer is of another version")
-    pieces = bytearray(found)
-    while len(pieces) < size:
-        piece = _piece(connection, min(1 << 20, size - len(pieces)), deadline_s, goes_on)
-        if not piece:
-            raise UnreachableError("it ended before it had answered")
-        pieces += piece
-    return bytes(pieces[:size])
-
-
-def _line(
+def first_line(
     connection: socket.socket, deadline_s: float, goes_on: Callable[[], bool] = lambda: True
 ) -> tuple[bytes, bytes]:
     """The first line, and what came with it; what ends or is too long before its end is a line, too."""
     found = b""
     while b"\n" not in found and len(found) <= _LINE_BYTES:
-        piece = _piece(connection, _LINE_BYTES, deadline_s, goes_on)
+        piece = some_bytes(connection, _LINE_BYTES, deadline_s, goes_on)
         if not piece:
             break
         found += piece
@@ -236,7 +174,7 @@ def _line(
     return line, rest
 
 
-def _piece(connection: socket.socket, most: int, deadline_s: float, goes_on: Callable[[], bool]) -> bytes:
+def some_bytes(connection: socket.socket, most: int, deadline_s: float, goes_on: Callable[[], bool]) -> bytes:
     """Some bytes, b"" at the end. Raises TimeoutError."""
     while time.monotonic() < deadline_s and goes_on():
         with contextlib.suppress(TimeoutError):
@@ -249,13 +187,13 @@ def _piece(connection: socket.socket, most: int, deadline_s: float, goes_on: Cal
 
 def _listen(data_dir: Path) -> socket.socket:
     """Readable is writable here: who may read the store may connect. Nobody can before its mode is set."""
-    with _opened(data_dir, os.O_RDONLY | os.O_DIRECTORY) as folder:
+    with opened(data_dir, os.O_RDONLY | os.O_DIRECTORY) as folder:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(SOCKET, dir_fd=folder)
         listener = socket.socket(socket.AF_UNIX)
         try:
             # By the descriptor: a path may be longer than an address.
-            listener.bind(f"/proc/self/fd/{folder}/{SOCKET}" if _IS_LINUX else str(data_dir / SOCKET))
+            listener.bind(f"/proc/self/fd/{folder}/{SOCKET}" if IS_LINUX else str(data_dir / SOCKET))
             is_groups = is_shared(os.fstat(folder)) and _PEER is not None
             os.chmod(SOCKET, 0o660 if is_groups else 0o600, dir_fd=folder)
             listener.listen(_WAITING)
@@ -266,21 +204,7 @@ def _listen(data_dir: Path) -> socket.socket:
 
 
 @contextmanager
-def _reached(data_dir: Path) -> Iterator[str]:
-    """Its address; no link is followed. Raises FileNotFoundError where there is no socket."""
-    if not _IS_LINUX:
-        if not stat.S_ISSOCK((data_dir / SOCKET).lstat().st_mode):
-            raise FileNotFoundError(SOCKET)
-        yield str(data_dir / SOCKET)
-        return
-    with _opened(data_dir / SOCKET, os.O_PATH | os.O_NOFOLLOW) as descriptor:
-        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-            raise FileNotFoundError(SOCKET)
-        yield f"/proc/self/fd/{descriptor}"
-
-
-@contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
+def opened(path: Path, flags: int) -> Iterator[int]:
     descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         yield descriptor

@@ -39,6 +39,22 @@ FAST = FAST.replace("duration_s = 2", "duration_s = 1")
 """For tests that wait for passes and reports, not for what a longer look would show."""
 
 SPIKE = f"spike-{os.getpid()}"  # what our targets are called; another run beside this one has other names
+
+
+def stutter(seconds: float) -> str:
+    """A program of Python whose function `stutter` burns for so long."""
+    return f"""
+import time
+
+def stutter(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for number in range(20000): number * number
+
+stutter({seconds})
+"""
+
+
 OURS = f'match = {{ names = ["{SPIKE}"] }}\n'
 # Low, and about our own targets alone: on a machine with other work a burner gets a small part of a core,
 # and the other work would take the captures.

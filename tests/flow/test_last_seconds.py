@@ -14,23 +14,14 @@ import pytest
 
 from monitord.actions.live_stacks import LiveStacks
 from monitord.actions.workspace import Workspace
-from tests.flow.recorder import FAST, SPIKE, Recorder
+from tests.flow.recorder import FAST, SPIKE, Recorder, stutter
 from tests.profiles.chromium import Chromium
 from tests.web.browsing import logged_in
 from tests.web.serving import WebServer
 
 pytestmark = pytest.mark.root  # rings of the whole machine
 
-PROGRAM = """
-import time
-
-def stutter(seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        for number in range(20000): number * number
-
-stutter(4)
-"""
+PROGRAM = stutter(4)
 NAME = SPIKE[:15]
 
 
@@ -116,7 +107,7 @@ def test_the_recorders_cost_stays_small_however_often_it_is_asked(
 ) -> None:
     """A crowd that asks for all it has, for ten seconds: what the recorder and its children use is bounded."""
     code = "import sys, time; from pathlib import Path\n"
-    code += "from monitord.recorder.requests import ask_span\n"
+    code += "from monitord.recorder.requesting import ask_span\n"
     code += "end = time.monotonic() + 10\nwhile time.monotonic() < end:\n"
     code += " now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)\n"
     code += " try: ask_span(Path(sys.argv[1]), now - 100 * 10**9, now, 1.0)\n except Exception: pass\n"

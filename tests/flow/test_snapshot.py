@@ -10,20 +10,11 @@ import pytest
 from monitord.actions.workspace import Workspace
 from monitord.mcp_server.asking import Asking
 from monitord.mcp_server.output_filter import fence_of
-from tests.flow.recorder import FAST, SPIKE, Recorder
+from tests.flow.recorder import FAST, SPIKE, Recorder, stutter
 
 pytestmark = pytest.mark.root  # rings of the whole machine
 
-PROGRAM = """
-import time
-
-def stutter(seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        for number in range(20000): number * number
-
-stutter(2)
-"""
+PROGRAM = stutter(2)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +45,7 @@ def test_a_snapshot_names_the_function_of_a_program_that_is_gone(daemon: Recorde
 
 
 def test_a_snapshot_of_the_whole_machine_has_everybody_but_the_recorder(daemon: Recorder) -> None:
-    target = daemon.spike(daemon.interpreter, "-c", PROGRAM.replace("stutter(2)", "stutter(100)"))
+    target = daemon.spike(daemon.interpreter, "-c", stutter(100))
     daemon.wait_for(
         lambda: "stutter" in functions(daemon.ask("snapshot")), "a snapshot to have the function that burns"
     )

@@ -19,12 +19,11 @@ from hypothesis import strategies as st
 
 from monitord.errors import MonitordError, UnreachableError
 from monitord.model import SnapshotRequest
+from monitord.recorder.requesting import ask_snapshot, ask_span
 from monitord.recorder.requests import (
     ANSWER_BYTES,
     SOCKET,
     RequestServer,
-    ask_snapshot,
-    ask_span,
     read_request,
 )
 from tests.patience import PATIENCE_S
@@ -138,9 +137,9 @@ BROKEN = {
     "a path as id": json.dumps({"correlation_id": "../../../x", "since_s": 5, "asked_by": "x"}).encode(),
     "too far back": json.dumps({"correlation_id": NAME, "since_s": 1e9, "asked_by": "x"}).encode(),
     "not a number": b'{"correlation_id": "abcdefgh2345", "since_s": NaN, "asked_by": "x"}',
-    "a pid that is none": json.dumps({"correlation_id": NAME, "since_s": 5, "pid": -1}).encode(),
+    "a pid below 1": json.dumps({"correlation_id": NAME, "since_s": 5, "pid": -1}).encode(),
     "a truth as pid": json.dumps({"correlation_id": NAME, "since_s": 5, "pid": True}).encode(),
-    "a name that is none": json.dumps({"correlation_id": NAME, "since_s": 5, "process": [1]}).encode(),
+    "a name that is no text": json.dumps({"correlation_id": NAME, "since_s": 5, "process": [1]}).encode(),
     "a span backwards": b'{"since_ns": 9, "until_ns": 5}',
     "a span of truths": b'{"since_ns": false, "until_ns": true}',
     "a span without an end": b'{"since_ns": 9}',
@@ -279,7 +278,7 @@ def test_a_recorder_killed_over_a_request_leaves_its_socket_alone_and_the_next_o
 
 
 def test_askers_that_are_killed_leave_nothing_and_the_next_one_is_answered(folder: Path, box: Box) -> None:
-    code = "import sys; from pathlib import Path; from monitord.recorder.requests import ask_span\n"
+    code = "import sys; from pathlib import Path; from monitord.recorder.requesting import ask_span\n"
     code += "ask_span(Path(sys.argv[1]), 1, 2, 60)"
     box.takes_s = 0.1
     for number in range(2):
@@ -325,7 +324,7 @@ AS_SOMEBODY = """
 import os, sys
 from pathlib import Path
 from monitord.model import SnapshotRequest
-from monitord.recorder.requests import ask_snapshot, ask_span
+from monitord.recorder.requesting import ask_snapshot, ask_span
 groups = [int(word) for word in sys.argv[2:]]
 os.setgroups(groups); os.setgid(4242); os.setuid(4242)
 for ask in (lambda: ask_span(Path(sys.argv[1]), 5, 9, 60),
