@@ -85,7 +85,7 @@ class LiveStacks:
         return _told(began_at, now, ring.scope, [], _rows(ring, since_ns, now, now_ns))
 
     def recorders(self, since: datetime, until: datetime) -> Stacks | None:
-        """Return the stacks of a span as the recorder's box has them; None where it has none, or is none."""
+        """Return the stacks of a span as the recorder's box has them; None where it has nothing."""
         check(since, until)
         with self._lock:
             return self._recorders(since, until) if is_late(since) else None

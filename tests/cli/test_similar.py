@@ -82,7 +82,7 @@ def test_a_week_with_too_many_incidents_is_unknown_and_its_newest_days_are_not(
 
 
 def test_a_time_that_nobody_can_have_written_costs_no_other_row_its_number(here, store, three) -> None:
-    """The week before the first day of time is none."""
+    """No week is before the first day of the calendar."""
     with sqlite3.connect(store.data_dir / "monitord.db") as raw:
         raw.execute(
             "UPDATE incident SET raised_at = '0001-01-02 00:00:00.000000' WHERE correlation_id = ?",
