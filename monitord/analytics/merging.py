@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from monitord.analytics.rows import VersionOf, hotspot_rows, hour_of, rows_of, version_unknown
@@ -40,15 +42,32 @@ class Merge:
         self._version_of = version_of
         self._incidents: frozenset[str] | None = None
 
+    @property
+    def data_dir(self) -> Path:
+        """Where the store and the warm tier lie."""
+        return self._reader.data_dir
+
     def day(
-        self, table: Table, day: str, base: Iterable[Row], notes: Mapping[str, str]
+        self,
+        table: Table,
+        day: str,
+        base: Iterable[Row],
+        notes: Mapping[str, str],
+        known_versions: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[Iterator[Row], dict[str, str]]:
-        """Return the day's rows, and the notes of its file; `base` and `notes` are the file's so far."""
+        """Return the day's rows, and the notes of its file; `base` and `notes` are the file's so far.
+
+        An incident of `known_versions` (by correlation id) keeps that version once its mark is gone.
+        """
+
+        def version_of(view: IncidentView) -> str | None:
+            return self._version_of(view) or known_versions.get(view.correlation_id)
+
         since = datetime.fromisoformat(day).replace(tzinfo=UTC)
         until = since + timedelta(days=1)
         if table is HOTSPOTS:
-            return self._hotspots(since, until, base, notes)
-        fresh = rows_of(self._reader, table, since, until, self._host_id, self._version_of)
+            return self._hotspots(since, until, base, notes, version_of)
+        fresh = rows_of(self._reader, table, since, until, self._host_id, version_of)
         merges: dict[str, Callable[[Iterator[Row], Iterable[Row]], Iterator[Row]]] = {
             INCIDENTS.name: self._of_incidents,
             EVENTS.name: self._of_events,
@@ -99,7 +118,12 @@ class Merge:
         return merged
 
     def _hotspots(
-        self, since: datetime, until: datetime, base: Iterable[Row], notes: Mapping[str, str]
+        self,
+        since: datetime,
+        until: datetime,
+        base: Iterable[Row],
+        notes: Mapping[str, str],
+        version_of: VersionOf,
     ) -> tuple[Iterator[Row], dict[str, str]]:
         """An hour of which the store has all incidents is counted anew; else those are added that are new."""
         at = _index(HOTSPOTS, HOTSPOTS.at)
@@ -116,7 +140,7 @@ class Merge:
             if before - ids - self._forgotten:
                 kept_hours.add(hour)
                 here = [view for view in here if view.correlation_id not in before]
-            rows = hotspot_rows(datetime.fromisoformat(hour), here, self._version_of)
+            rows = hotspot_rows(datetime.fromisoformat(hour), here, version_of)
             fresh += [(self._host_id, *row) for row in rows]
             counted[hour] = (before | ids) - self._forgotten if hour in kept_hours else ids
         kept = [row for row in base if isinstance(row[at], datetime) and _hour(row[at]) in kept_hours]

@@ -79,8 +79,7 @@ def marks_of(reader: PastReader, table: Table) -> dict[str, str]:
     Rows with a version change, too, when somebody says later what was deployed then (`deployed --at`).
     """
     marks = reader.day_marks(_KINDS.get(table.name, "history"))
-    has_version = any(name == "version" for name, _kind in table.columns)
-    told = deployments(reader.storage) if marks and has_version else []
+    told = deployments(reader.storage) if marks and _has_version(table) else []
     return {
         day: f"{len(table.columns)}:{mark}{deployed_mark(told, day)}"
         for day, mark in marks.items()
@@ -159,8 +158,24 @@ def write_day(
 ) -> int:
     """Write a day anew out of the store and its sound file so far, which may be replaced; how many rows."""
     notes = notes_of(base, table) if base else {}
-    rows, said = merge.day(table, day, read(base, table) if base else (), notes)
+    incidents = base if table is INCIDENTS else day_path(merge.data_dir, INCIDENTS, day)
+    versions = _versions_in(incidents) if incidents and _has_version(table) else {}
+    rows, said = merge.day(table, day, read(base, table) if base else (), notes, versions)
     return write_table(table, rows, path, mode=mode, notes={MARK: mark or notes.get(MARK, ""), **said})
+
+
+def _has_version(table: Table) -> bool:
+    return any(name == "version" for name, _kind in table.columns)
+
+
+def _versions_in(path: Path) -> dict[str, str]:
+    """Which version a file says of each incident; none where the file can't be read."""
+    names = [name for name, _kind in INCIDENTS.columns]
+    at, version = names.index("correlation_id"), names.index("version")
+    try:
+        return {str(row[at]): str(row[version]) for row in read(path, INCIDENTS) if row[version] is not None}
+    except StorageError:
+        return {}
 
 
 def _is_within(day: str, since: datetime | None, until: datetime | None) -> bool:

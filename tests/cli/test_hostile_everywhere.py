@@ -261,7 +261,7 @@ OF_ONE = (
     "plan get p{n}",
 )
 ELSEWHERE = {
-    "run", "top", "capture", "snapshot", "events prune", "events get", "profile run", "profile clear", "profile show", "profile compare", "rules test", "delete", "plan set", "plan delete",
+    "run", "top", "capture", "snapshot", "events prune", "events get", "events copy", "profile run", "profile clear", "profile show", "profile compare", "rules test", "delete", "plan set", "plan delete",
     "service install", "service upgrade", "service uninstall", "service start", "service stop", "service restart", "service reload",
     "service status", "service logs", "logs", "help", "web", "config get", "config set", "config init", "config schema",
     "db upgrade", "db vacuum", "metrics serve", "metrics textfile", "mcp serve", "mcp install", "storage cat", "storage rm", "storage backup",

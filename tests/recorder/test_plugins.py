@@ -17,7 +17,7 @@ from monitord.actions.workspace import Workspace
 from monitord.errors import ConfigError, PermissionDeniedError, StorageError
 from monitord.plugins import load_plugin
 from monitord.recorder import artefact_stores
-from monitord.recorder.artefact_stores import check_state, check_storage
+from monitord.recorder.artefact_stores import artefact_cache, check_state, check_storage
 from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.artefacts.providers import open_provider
 from monitord.storage.state.opening import factory_of
@@ -188,8 +188,9 @@ def test_own_eviction_is_taken_up(tmp_path: Path) -> None:
     path.write_text('[storage]\ncache_eviction = "oldest"\n')
     loaded = config.load(path, {})
     check_storage(loaded)
-    strategy = artefact_stores._cache(loaded.settings.storage).config.strategy
-    assert type(strategy).__name__ == "Oldest"
+    cache = artefact_cache(loaded.settings.storage)
+    assert cache is not None
+    assert type(cache.config.strategy).__name__ == "Oldest"
 
 
 @pytest.mark.usefixtures("packages")

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
+from monitord.actions import incidents as of_one
+from monitord.actions import lists
 from monitord.actions.budget import Budget
 from monitord.actions.underway import CapturesUnderway
 from monitord.actions.workspace import Workspace
 from monitord.errors import BusyError, MonitordError
 from monitord.export.shapes import detail, row
-from monitord.storage.queries import RecentFilter, StoreReader
+from monitord.storage.queries import RecentFilter
 from monitord.web.answers import acting, incidents
 from monitord.web.application import Answers, fit
 from monitord.web.question import Question
@@ -65,9 +67,8 @@ def test_what_a_page_adds_to_an_answer_takes_the_place_of_nothing(stored: tuple[
     """The incident's notes once took the place of the page's warnings."""
     data_dir, ids = stored
     workspace = Workspace(data_dir)
-    with StoreReader(data_dir) as reader:
-        plain = detail(reader.incident(ids[0]))
-        listed = row(reader.recent(RecentFilter(limit=1))[0])
+    plain = detail(of_one.incident(workspace, ids[0]))
+    listed = row(next(lists.recent(workspace, RecentFilter(limit=1))))
     shown = incidents.one(Question(workspace, path={"id": ids[0]}))
     assert {name: shown[name] for name in plain} == plain
     first = incidents.listed(Question(workspace, query={"limit": "1"}))["rows"][0]
