@@ -516,9 +516,9 @@ class CaptureStatus(StrEnum):
         return self in (CaptureStatus.OK, CaptureStatus.PARTIAL)
 
 
-def in_words(status: str) -> str:
-    """Say how a capture ended as a person reads it; programs get the status itself."""
-    return status.replace("_", " ")
+def in_words(word: str) -> str:
+    """Say a metric, or how a capture ended, as a person reads it; programs get the word itself."""
+    return word.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from monitord.actions.workspace import Workspace
 from monitord.errors import ConfigError, MonitordError, NotFoundError, UnreachableError
 from monitord.export.encoding import iso
 from monitord.export.units import age, span
-from monitord.recorder.status import moment_of, nobody_records, read_status, silent_for_s
+from monitord.recorder.status import NOBODY, moment_of, nobody_records, read_status, silent_for_s
 from monitord.redaction import printable
 from monitord.storage.views import Counts, Usage
 
@@ -232,11 +232,11 @@ def _why_off(workspace: Workspace) -> NotFoundError:
     failure, flag = _unit_failure(folder)
     if failure is not None:
         see = f"`monitord logs{flag}` says why, `monitord service start{flag}` starts it"
-        return NotFoundError(f"nobody records here ({folder}): {failure}; {see}")
+        return NotFoundError(f"{NOBODY} ({folder}): {failure}; {see}")
     try:
         workspace.config()
     except ConfigError as error:
-        return NotFoundError(f"nobody records here ({folder}), and nobody could: {error}")
+        return NotFoundError(f"{NOBODY} ({folder}), and nobody could: {error}")
     return NotFoundError(f"{nobody_records(f' ({folder})')}{_where_else(folder)}")
 
 

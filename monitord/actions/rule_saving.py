@@ -15,6 +15,7 @@ from monitord.config import load, parse_rules
 from monitord.config.editing import with_table, without_table
 from monitord.config.loading import read_text
 from monitord.errors import ConfigError, MonitordError, NotFoundError
+from monitord.recorder.status import nobody_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def _taken_up(workspace: Workspace) -> str:
     try:
         reload_recorder(workspace.data_dir)
     except NotFoundError:
-        return "nobody records here; the next start takes them up"
+        return f"{nobody_records()}; that takes them up"
     except MonitordError as error:
         return f"they are not in force yet: {error}"
     return "the recorder took them up"

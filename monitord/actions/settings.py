@@ -20,7 +20,7 @@ from monitord.config.places import SYSTEM_DATA_DIR
 from monitord.config.settings import RuleSettings, needs_restart, rule_without_defaults
 from monitord.durable import make_folder
 from monitord.errors import ConfigError, PermissionDeniedError, UsageError
-from monitord.recorder.status import read_status
+from monitord.recorder.status import nobody_records, read_status
 
 _BY_HAND = frozenset({"name", "match"})  # of a rule: what makes it another rule
 
@@ -229,7 +229,7 @@ def _hint(workspace: Workspace, file: Path, now: Setting, waiting: list[str]) ->
         return f"{now.origin} is stronger and stays in force: {now.key} = {now.value}"
     reported = _reported(workspace)
     if not reported.get("is_running"):
-        return "nobody records here; the next start takes it up"
+        return f"{nobody_records()}; that takes it up"
     paths = reported.get("config_paths")
     read = [str(path) for path in paths] if isinstance(paths, list) else []
     usual = {str(SYSTEM_FILE), str(default_path())}

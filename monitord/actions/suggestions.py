@@ -8,6 +8,7 @@ from itertools import islice
 
 from monitord.actions.workspace import Workspace
 from monitord.export.units import age
+from monitord.model import in_words
 from monitord.storage.views import RecentFilter
 
 _MOST = 200
@@ -23,7 +24,7 @@ def incidents(workspace: Workspace) -> Iterator[Suggestion]:
     with workspace.reader() as reader:
         for record in reader.each_recent(RecentFilter(limit=_MOST)):
             when = age(record.raised_at or record.captured_at, now)
-            said = f"{record.process_name} {record.trigger_metric.value} {when}"
+            said = f"{record.process_name} {in_words(record.trigger_metric)} {when}"
             yield short_id(record.correlation_id), said
 
 
@@ -38,7 +39,7 @@ def of_incidents(workspace: Workspace, field: str) -> Iterator[Suggestion]:
 
 def rules(workspace: Workspace) -> Iterator[Suggestion]:
     for rule in workspace.settings.rules:
-        yield rule.name, f"{rule.metric.value}{'' if rule.is_enabled else ', off'}"
+        yield rule.name, f"{in_words(rule.metric)}{'' if rule.is_enabled else ', off'}"
 
 
 def plans(workspace: Workspace) -> Iterator[Suggestion]:

@@ -20,7 +20,7 @@ from monitord.cli.when import local_stamp
 from monitord.errors import UsageError
 from monitord.export.shapes import EVENT_KEYS, event_row
 from monitord.export.units import quantity
-from monitord.model import Event, EventType
+from monitord.model import Event, EventType, in_words
 from monitord.redaction import printable
 from monitord.storage.events import EventFilter
 from monitord.storage.ids import short_id
@@ -128,7 +128,7 @@ def _what(event: Event) -> str:
     if "profiler" in said:
         is_tool = said["profiler"] not in ("auto", "none", said.get("role"))  # the first two are wishes
         tool = f" by {said['profiler']}" if is_tool else ""
-        parts = [f"{said.get('role')}{tool}: {said.get('status')}"]
+        parts = [f"{said.get('role')}{tool}: {in_words(str(said.get('status')))}"]
         parts += [f"({said['failure_reason']})"] if said.get("failure_reason") else []
     parts += [_shown(name, value) for name, value in _first(said) if name not in _LEFT_OUT]
     return " ".join(part for part in parts if part)

@@ -13,7 +13,7 @@ from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import width
 from monitord.cli.when import local_stamp
 from monitord.export.units import quantity, unit_of
-from monitord.model import TriggerMetric
+from monitord.model import TriggerMetric, in_words
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
 
@@ -97,7 +97,7 @@ RECENT = (
     Shown("HOST", lambda row: row["host_id"], least=8),
     Shown("WHEN", stamp("raised_at"), gives_way=1),
     Shown("PROCESS", lambda row: row["process_name"] or "–", paint=("bold",), least=8, good=12),
-    Shown("TRIGGER", lambda row: row["trigger_metric"] or "–", gives_way=3),
+    Shown("TRIGGER", lambda row: in_words(row["trigger_metric"] or "–"), gives_way=3),
     Shown("VALUE", _value, right=True, gives_way=2),
     Shown("WHAT", _what, least=10, good=22),
 )

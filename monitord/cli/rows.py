@@ -73,7 +73,7 @@ def _cells(record: ProfileRecord, now: datetime, utc: bool) -> list[Cell]:
         Cell(age(when, now).removesuffix(" ago"), ("dim",)),
         Cell(display_name(record.process_name, record.command_line), ("bold",)),
         Cell(str(record.pid) if record.pid else "–"),
-        Cell(record.trigger_metric.value),
+        Cell(in_words(record.trigger_metric)),
         Cell(quantity(record.trigger_value, unit)),
         Cell(evidence(record), evidence_paint(record.status)),
     ]

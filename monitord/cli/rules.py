@@ -18,7 +18,7 @@ from monitord.cli.terminal import Style, emit, emit_json, page, say, width
 from monitord.cli.when import local_stamp
 from monitord.export.shapes import rule_row
 from monitord.export.units import quantity, span
-from monitord.model import Alert, Match, Rule, Threshold, counted
+from monitord.model import Alert, Match, Rule, Threshold, counted, in_words
 from monitord.redaction import printable
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def list_rules(context: CliContext, as_json: bool = False) -> None:
     rows = [
         [
             Cell(printable(rule.name), ("bold",) if rule.is_enabled else ("dim",)),
-            Cell(rule.metric.value),
+            Cell(in_words(rule.metric)),
             Cell(("" if rule.is_enabled else "off; ") + _condition(rule)),
             Cell(f"{rule.min_share * 100:.0f} % of {span(rule.window_s)}"),
             Cell(span(rule.cooldown_s)),

@@ -17,7 +17,7 @@ from monitord.cli.when import local_stamp
 from monitord.errors import ConfigError
 from monitord.export.units import age, quantity, span
 from monitord.model import counted
-from monitord.recorder.status import moment_of
+from monitord.recorder.status import NOBODY, moment_of
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
 
@@ -57,7 +57,7 @@ def _lines(
 ) -> Iterator[str]:
     now = datetime.now(UTC)
     if not reported["is_running"]:
-        yield style.paint("nobody records here", "red")
+        yield style.paint(NOBODY, "red")
         yield from _facts({**_kept(folder, usage), "last look": _ago(reported.get("taken_at"), now)}, columns)
         return
     version = cut(printable(str(reported.get("version", ""))), LABEL)

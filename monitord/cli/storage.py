@@ -17,6 +17,7 @@ from monitord.cli.findings import Finding, finding_lines
 from monitord.cli.status import artefact_counts, store_line, uploader_line
 from monitord.cli.terminal import Style, cut, emit, emit_json, fact
 from monitord.cli.terminal import width as screen_width
+from monitord.recorder.status import nobody_records
 from monitord.redaction import printable
 
 
@@ -64,7 +65,7 @@ def _lines(found: StorageHealth, style: Style, columns: int) -> Iterator[str]:
         yield from finding_lines(found_here, style, columns)
     facts = {
         "store": store_line(found.usage),
-        "artefacts": artefact_counts(found.reported) or "nobody records here: nothing was counted",
+        "artefacts": artefact_counts(found.reported) or f"nothing was counted: {nobody_records()}",
         "remote": uploader_line(found.courier, datetime.now(UTC)),
     }
     yield ""

@@ -11,7 +11,7 @@ from monitord.doctor.check import OK, WARNING, Check, Surroundings
 from monitord.durable import read_regular
 from monitord.errors import PermissionDeniedError
 from monitord.ownership import fitness, how_to_install_for_all
-from monitord.recorder.status import moment_of, read_status, silent_for_s
+from monitord.recorder.status import moment_of, nobody_records, read_status, silent_for_s
 
 
 def check_daemon(here: Surroundings) -> Iterator[Check]:
@@ -22,8 +22,9 @@ def check_daemon(here: Surroundings) -> Iterator[Check]:
         yield Check("daemon", WARNING, f"not known: {error}", "sudo monitord doctor")
         return
     if reported is None or not reported["is_running"]:
-        fix = "monitord service install  # or, in this terminal: monitord run"
-        yield Check("daemon", WARNING, f"nobody records here ({here.data_dir})", fix)
+        is_installed = any(path.exists() for path in here.units)
+        fix = "monitord service start" if is_installed else "monitord service install"
+        yield Check("daemon", WARNING, nobody_records(f" ({here.data_dir})"), fix)
         return
     pid, taken_at = reported["pid"] or "unknown", moment_of(reported.get("taken_at"))
     silent_s = silent_for_s(reported, here.now)

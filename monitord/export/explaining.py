@@ -230,7 +230,7 @@ def _meanwhile(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
 
 def _named(record: ProfileRecord) -> str:
     who = display_name(record.process_name, record.command_line)
-    return f"{who}, {record.trigger_metric.value} ({short_id(record.correlation_id)})"
+    return f"{who}, {in_words(record.trigger_metric)} ({short_id(record.correlation_id)})"
 
 
 def _unknown(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:

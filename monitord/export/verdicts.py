@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitord.export.units import quantity, span, unit_of
-from monitord.model import SNAPSHOT, WHOLE_MACHINE
+from monitord.model import SNAPSHOT, WHOLE_MACHINE, in_words
 from monitord.profiles.verdict import VerdictFacts, verdict
 from monitord.redaction.naming import display_name
 from monitord.storage.views import IncidentView
@@ -44,7 +44,7 @@ def happened(view: IncidentView) -> str:
     value = quantity(view.value, value_unit(view))
     if view.rule == SNAPSHOT:
         return f"snapshot of {span(view.window_s)}, {value} of one core"
-    return f"{view.metric.value.replace('_', ' ')} {value}"
+    return f"{in_words(view.metric)} {value}"
 
 
 def value_unit(view: IncidentView) -> str:

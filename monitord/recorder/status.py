@@ -23,6 +23,7 @@ MESSAGES_FILE = "messages.json"
 """The same of the sender of messages, a child (monitord/notify/status.py)."""
 RECEIVER_FAILED = 10
 """The sender's exit status when a receiver did not take what it was sent."""
+NOBODY = "nobody records here"
 HOW_TO_START = "start it with `monitord service start` or `monitord run`"
 _LARGEST_BYTES = 16 << 20
 _SILENT_AFTER_INTERVALS = 30
@@ -31,7 +32,7 @@ _SILENT_AFTER_LEAST_S = 60.0
 
 def nobody_records(since: str = "") -> str:
     """Say that no recorder runs, and what to type, in the one wording; `since` stands behind it."""
-    return f"nobody records here{since}; {HOW_TO_START}"
+    return f"{NOBODY}{since}; {HOW_TO_START}"
 
 
 def write_status(data_dir: Path, status: object, name: str = STATUS_FILE) -> None:

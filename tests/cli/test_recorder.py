@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
+import monitord
 from monitord.cli.app import ASKING
 from monitord.recorder.locks import DAEMON_LOCK, hold
-from monitord.recorder.status import HOW_TO_START, STATUS_FILE
+from monitord.recorder.status import HOW_TO_START, NOBODY, STATUS_FILE
 from monitord.storage import open_store
 
 QUESTIONS = [
@@ -172,7 +173,20 @@ def test_a_damaged_report_and_one_of_a_time_to_come_end_no_answer(incident, data
 
 
 @pytest.mark.parametrize(
-    "words", [("recent",), ("status",), ("snapshot",), ("service", "reload")], ids=" ".join
-)
+    "words",
+    [
+        ("recent",), ("status",), ("snapshot",), ("service", "reload"), ("doctor",), ("storage", "status"),
+        ("config", "set", "sampling.interval_s", "3"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
 def test_that_nobody_records_is_said_in_one_wording(words: tuple[str, ...], here, incident) -> None:
-    assert re.search(rf"nobody records here[^;]*; {re.escape(HOW_TO_START)}", here(*words).err)
+    answer = here(*words)
+    said = " ".join((answer.out + answer.err).split())
+    assert re.search(rf"{NOBODY}[^;]*; {re.escape(HOW_TO_START)}", said)
+
+
+def test_that_wording_stands_in_one_place() -> None:
+    sources = Path(monitord.__file__).parent.rglob("*.py")
+    holders = [path.name for path in sources if f'"{NOBODY}' in path.read_text()]
+    assert holders == ["status.py"]

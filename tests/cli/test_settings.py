@@ -17,7 +17,7 @@ from monitord.config import LoadedConfig
 from monitord.config.settings import _BUILT_IN, FileSettings
 from monitord.errors import ConfigError
 from monitord.recorder.locks import DAEMON_LOCK, hold
-from monitord.recorder.status import write_status
+from monitord.recorder.status import nobody_records, write_status
 
 DEFAULTS = {
     f"{section}.{key}": value
@@ -64,7 +64,7 @@ def test_every_key_can_be_read_and_set(key, value, here, tmp_path) -> None:
     shown = here("config", "get", key, "-o", "json")
     assert json.loads(shown.out)[0]["key"] == key
     answer = here("--config", str(made), "config", "set", key, typed(value))
-    assert (answer.code, answer.err) == (0, "nobody records here; the next start takes it up\n")
+    assert (answer.code, answer.err) == (0, f"{nobody_records()}; that takes it up\n")
     section = key.partition(".")[0]
     assert list(tomllib.loads(made.read_text())) == [section]
     again = json.loads(here("--config", str(made), "config", "get", key, "-o", "json").out)[0]

@@ -120,5 +120,5 @@ def test_tidying_that_removed_no_incident_says_so(here, incident) -> None:
 def test_an_event_of_a_capture_is_told_in_words(here, incident) -> None:
     out = here("events", "--type", "capture").out
     assert "profile by py-spy: ok" in out
-    assert "profile by perf: permission_denied (kernel.perf_event_paranoid is 4)" in out
+    assert "profile by perf: permission denied (kernel.perf_event_paranoid is 4)" in out
     assert "profiler=" not in out

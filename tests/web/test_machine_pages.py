@@ -279,7 +279,7 @@ def test_a_tried_rule_is_saved_from_the_page(
         set_rules(page, rule)
         page.wait(button("Save it"))
         page.click(button("Save it"))
-        page.wait(f"{TEXT}.includes('the next start takes them up')")
+        page.wait(f"{TEXT}.includes('that takes them up')")
         assert tomllib.loads(config.read_text())["rules"] == tomllib.loads(rule)["rules"]
         config.write_text("rules = [{ name = 'busy', metric = 'cpu', above = 1 }]\n")
         page.click(button("Save it"))
