@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitord.actions.workspace import Workspace
-from monitord.errors import UsageError
+from monitord.errors import PermissionDeniedError, UsageError
 from monitord.model import sized
 
 if TYPE_CHECKING:
@@ -33,7 +34,25 @@ def back_up(workspace: Workspace, destination: Path) -> Manifest:
     """Copy database and artefacts into a new folder, consistent while the recorder goes on."""
     from monitord.storage.backup import backup
 
+    _check_place(destination.absolute().parent)
     return backup(workspace.data_dir, destination, open_artefacts=workspace.open_full_store)
+
+
+def _check_place(folder: Path) -> None:
+    """With rights that others lack, refuse a folder in which they could exchange what we write."""
+    from monitord.actions.files import calling_user
+    from monitord.ownership import is_privileged, why_untrusted
+
+    if not is_privileged() or not folder.is_dir():
+        return
+    caller = calling_user()
+    owners = frozenset({os.geteuid(), *((caller[0],) if caller else ())})
+    status = folder.stat()
+    if status.st_mode & stat.S_ISVTX and status.st_uid in owners:
+        folder = folder.parent  # /tmp: what we make there stays ours
+    reason = why_untrusted(folder, owners=owners)
+    if reason is not None:
+        raise PermissionDeniedError(f"cannot back up below {folder}: {reason}; choose a folder of root's")
 
 
 def back_up_again(workspace: Workspace) -> BackupRun:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import os
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -75,7 +77,7 @@ def capture_now(workspace: Workspace, pid: int, request: CaptureRequest, goes_on
     with (
         workspace.store(create=True) as store,
         hold(workspace.data_dir / CAPTURE_LOCK, busy),
-        _spool(workspace.data_dir / "spool" / correlation_id) as folder,
+        _spool(workspace.data_dir, correlation_id) as folder,
     ):
         asked_at = datetime.now(UTC)
         details, cpu_percent = _describe(target)
@@ -162,8 +164,11 @@ def _consented(plan: CapturePlan, details: ProcessDetails | None, data_dir: Path
 
 
 @contextmanager
-def _spool(folder: Path) -> Iterator[Path]:
-    """A folder for the profilers' files, gone afterwards."""
+def _spool(data_dir: Path, name: str) -> Iterator[Path]:
+    """A folder for the profilers' files, gone afterwards; root's is not in a service's directory."""
+    folder = data_dir / "spool" / name
+    if os.geteuid() == 0 and data_dir.stat().st_uid != 0:  # who could lead us elsewhere by a link
+        folder = Path(tempfile.mkdtemp(prefix="monitord-capture-"))
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

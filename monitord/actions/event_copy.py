@@ -39,6 +39,7 @@ from monitord.storage.artefacts.secret_sources import read_url
 from monitord.storage.artefacts.urls import shown_url
 from monitord.storage.events.identity import EVENTS_PER_MICROSECOND, id_at, time_of_id
 from monitord.storage.events.rows import clipped, row_of
+from monitord.storage.folder import check_data_dir
 
 if TYPE_CHECKING:
     from monitord.storage.events.far import FarEvents, Mark
@@ -103,11 +104,13 @@ def events_url(workspace: Workspace, place: str | None) -> str:
 def copy_events(workspace: Workspace, place: str | None = None, at_most: int | None = None) -> CopiedEvents:
     """Copy the events that are not there yet; with `at_most` that many, and only what is new since last time.
 
-    Raises BusyError while another copy goes on, NotFoundError when nothing was ever recorded here, and
-    StorageError when the database can't.
+    Raises BusyError while another copy goes on, NotFoundError when nothing was ever recorded here,
+    PermissionDeniedError for root in another user's data directory, and StorageError when the database
+    can't.
     """
     url = events_url(workspace, place)
     settings = workspace.settings
+    check_data_dir(workspace.data_dir, owners_alone="monitord events copy")
     with hold(workspace.data_dir / LOCK_FILE, "cannot copy events: another copy is at it"):
         who = host_identity(workspace.data_dir, pseudonym=settings.ship.pseudonym)
         from monitord.storage.events.far import ForeignEventsError
@@ -225,14 +228,9 @@ class _Copy:
         """Draw a round's name; noted before it is used, so it is known as ours wherever this is killed."""
         name = secrets.token_hex(8)
         make_folder(self._rounds_path.parent)
-        owner = None
-        if os.geteuid() == 0:  # what root makes in a service's directory is the service's
-            status = self._workspace.data_dir.stat()
-            owner = (status.st_uid, status.st_gid)
-            os.chown(self._rounds_path.parent, *owner, follow_symlinks=False)
         kept = {"rounds": [*before[1 - _ROUNDS_KEPT :], name]}
         try:
-            durable_write(self._rounds_path, msgspec.json.encode(kept), owner=owner)
+            durable_write(self._rounds_path, msgspec.json.encode(kept))
         except OSError as error:
             raise StorageError(f"cannot note a round of copying: {error.strerror}") from error
         return name

@@ -24,14 +24,17 @@ def ship(workspace: Workspace, *, everything: bool = True) -> Shipped:
     """Ship now what was recorded: all of it, or incidents and what is due; return what was done.
 
     How it went is written down for `status`, also where it fails. Raises ConfigError without a bucket,
-    BusyError while another round goes on, and what the bucket raises.
+    BusyError while another round goes on, PermissionDeniedError for root in somebody else's data directory,
+    and what the bucket raises.
     """
     from monitord.actions.identities import identities
     from monitord.fleet.shipping import Shipper
+    from monitord.storage.folder import check_data_dir
 
     settings = workspace.settings.ship
     if not settings.url:
         raise ConfigError(_WITHOUT_URL)
+    check_data_dir(workspace.data_dir, owners_alone="monitord fleet ship")
     with workspace.past() as reader:
         shipper = Shipper(
             workspace.data_dir, settings, reader, identities(), lambda name: _archive(workspace, name)

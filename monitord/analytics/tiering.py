@@ -79,7 +79,7 @@ class Tiering:
     def run(self) -> str:
         """Do all that is due; what came of it, in words. Raises MonitordError, with nothing half done."""
         require_pyarrow()
-        check_data_dir(self.data_dir, root_may=False)
+        check_data_dir(self.data_dir, owners_alone="monitord run")
         self._make_folders()
         with hold(self.folder / LOCK_NAME, "cannot tier: another one is at it"):
             self._clear_drafts()

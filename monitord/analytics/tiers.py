@@ -24,8 +24,9 @@ from monitord.analytics.parquet import SUFFIX, is_sound, notes_of, read, write_t
 from monitord.analytics.rows import VersionOf, version_unknown
 from monitord.analytics.tables import EVENTS, HOTSPOTS, INCIDENTS, Table
 from monitord.analytics.versions import deployed_mark, deployments
-from monitord.durable import durable_write, file_mode, folder_mode, is_shared
+from monitord.durable import durable_write, file_mode, is_shared
 from monitord.errors import MonitordError, StorageError
+from monitord.storage.artefacts.providers import descriptors
 from monitord.storage.asking import ignore_damage
 from monitord.storage.objects import Objects, open_objects
 from monitord.storage.past import PastReader
@@ -195,13 +196,17 @@ def forget(data_dir: Path, correlation_ids: Iterable[str]) -> None:
     folder = data_dir / WARM_NAME
     if not is_plain_folder(folder):
         return
-    shared = is_shared(data_dir.stat())
+    warm, owner = descriptors.open_own_folder(folder, create=False)  # root may delete in a service's store
     try:
-        (folder / FORGOTTEN_NAME).mkdir(folder_mode(shared=shared), exist_ok=True)
-        for each in filter(_INCIDENT_ID.fullmatch, correlation_ids):
-            durable_write(folder / FORGOTTEN_NAME / each, b"", mode=file_mode(shared=shared))
+        descriptors.make_folder(warm, FORGOTTEN_NAME, owner)
+        with descriptors.folders_below(warm, [FORGOTTEN_NAME]) as held:
+            mode = file_mode(shared=is_shared(os.fstat(held[-1])))
+            for each in filter(_INCIDENT_ID.fullmatch, correlation_ids):
+                durable_write(Path(each), b"", mode=mode, owner=owner, within=held[-1])
     except OSError as error:
         raise StorageError(f"cannot write below {folder}: {error.strerror}; nothing was deleted") from error
+    finally:
+        os.close(warm)
 
 
 def read_forgotten(data_dir: Path) -> frozenset[str]:

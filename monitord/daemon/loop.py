@@ -49,7 +49,7 @@ def run(config_path: Path | None, data_dir: Path, log: QueuedStream) -> None:
     loaded = config.load(config_path)
     check_storage(loaded)
     logs.configure(loaded.settings.log.level, loaded.settings.log.style, log)
-    check_data_dir(data_dir, create=True, root_may=False)
+    check_data_dir(data_dir, create=True, owners_alone="monitord run")
     with hold(data_dir / DAEMON_LOCK, f"cannot record into {data_dir}: monitord does already") as lock:
         try:
             daemon = Daemon(loaded, config_path, lock, log)
@@ -158,7 +158,7 @@ class Daemon:
         if not self._lock.is_lost():
             return
         get_logger().error("lock.lost", path=str(self._lock.path))
-        check_data_dir(self._data_dir, create=True, root_may=False)
+        check_data_dir(self._data_dir, create=True, owners_alone="monitord run")
         self._lock.take_again()
         self._try("requests", self._parts.requests.open)
         get_logger().warning("lock.taken_again", path=str(self._lock.path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import socket
@@ -101,9 +100,4 @@ def write_state(data_dir: Path, state: ShipState) -> None:
     """Replace the file; on the disk when this returns. Raises OSError."""
     folder = data_dir / FOLDER
     make_folder(folder)
-    owner = None
-    if os.geteuid() == 0:  # what root makes in a service's directory is the service's
-        status = data_dir.stat()
-        owner = (status.st_uid, status.st_gid)
-        os.chown(folder, *owner, follow_symlinks=False)
-    durable_write(folder / STATE_FILE, msgspec.json.encode(state), owner=owner)
+    durable_write(folder / STATE_FILE, msgspec.json.encode(state))

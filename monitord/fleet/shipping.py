@@ -269,7 +269,6 @@ class Shipper:
         if after != before or not path.exists():
             self._spool.prepare(table)
             write_table(table, after, path)
-            self._spool.hand_over(path)
         os.utime(path, (self._now.timestamp(),) * 2)  # when all of it was in there
 
     def _base(self, table: Table, day: date) -> list[Row] | None:
@@ -295,7 +294,6 @@ class Shipper:
             return []
         self._spool.prepare(table)
         path.write_bytes(data)
-        self._spool.hand_over(path)
         return list(read(path, table))
 
     def _note_lost(self, name: str, table: str, day: str, count: int) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -20,11 +19,10 @@ _TABLES = {table.name: table for table in TABLES}
 
 
 class Spool:
-    """The files of one data directory; root hands over what it makes to the directory's owner."""
+    """The files of one data directory, in folders of its owner alone."""
 
     def __init__(self, data_dir: Path) -> None:
         self.folder = data_dir / FOLDER
-        self._data_dir = data_dir
 
     def path(self, table: Table, day: date) -> Path:
         """Where the file of a table and day lies, or will."""
@@ -32,16 +30,7 @@ class Spool:
 
     def prepare(self, table: Table) -> None:
         """Make the table's folder. Raises OSError."""
-        folder = self.folder / table.name
-        make_folder(folder)
-        for each in (self.folder, folder):
-            self.hand_over(each)
-
-    def hand_over(self, path: Path) -> None:
-        """What root makes in a service's directory belongs to the service."""
-        if os.geteuid() == 0:
-            status = self._data_dir.stat()
-            os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)
+        make_folder(self.folder / table.name)
 
     def files(self) -> Iterator[tuple[Table, date, Path]]:
         """All that lie there, newest day first, in the order of the tables within."""

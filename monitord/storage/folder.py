@@ -17,13 +17,13 @@ CAPTURE_LOCK = "capture.lock"
 
 
 def check_data_dir(
-    data_dir: Path, *, create: bool = False, root_may: bool = True, reads: bool = False
+    data_dir: Path, *, create: bool = False, owners_alone: str = "", reads: bool = False
 ) -> None:
     """Refuse a data directory that others could write to, or put another in the place of.
 
-    With `root_may`, root may ask and tidy what a service of another user recorded, if only root could have
-    put the directory where it is. Who only `reads` may be of the group that it is shared with. A daemon never
-    records into somebody else's directory.
+    Root may ask and tidy what a service of another user recorded, if only root could have put the directory
+    where it is. `owners_alone` is a command that root may not give: it writes by path in folders below, in
+    whose place their owner can put links. Who only `reads` may be of the group that it is shared with.
     Raises NotFoundError when there is none and none is to be made, PermissionDeniedError when it is not
     ours, StorageError when it can't be made. Its own mode is 0700 when it is made here.
     """
@@ -44,7 +44,7 @@ def check_data_dir(
         )
     if not stat.S_ISDIR(status.st_mode):
         raise StorageError(f"cannot use {data_dir}: it is not a directory; give another one with --data-dir")
-    _check_owners(data_dir, status, root_may=root_may, reads=reads)
+    _check_owners(data_dir, status, owners_alone=owners_alone, reads=reads)
 
 
 def is_made_by_systemd(link: Path) -> bool:
@@ -68,16 +68,16 @@ def _why_closed(data_dir: Path, error: OSError) -> str:
     )
 
 
-def _check_owners(data_dir: Path, status: os.stat_result, *, root_may: bool, reads: bool) -> None:
+def _check_owners(data_dir: Path, status: os.stat_result, *, owners_alone: str, reads: bool) -> None:
     is_ours = status.st_uid == os.geteuid()
     is_put_there_by_root = why_untrusted(data_dir.resolve().parent) is None
-    is_roots_business = root_may and os.geteuid() == 0 and is_put_there_by_root
+    is_roots_business = not owners_alone and os.geteuid() == 0 and is_put_there_by_root
     is_shared_with_us = is_put_there_by_root and is_shared(status) and _may_enter(data_dir)
     if not is_ours and not is_roots_business and not (reads and is_shared_with_us):
         raise PermissionDeniedError(
             f"cannot change {data_dir}: you may only read what the machine's service recorded; try sudo"
             if is_shared_with_us
-            else f"cannot use {data_dir}: {_what_to_type(status)}"
+            else f"cannot use {data_dir}: {_what_to_type(status, owners_alone)}"
         )
     if status.st_mode & 0o022:
         raise PermissionDeniedError(f"cannot use {data_dir}: others can write there; chmod 700 {data_dir}")
@@ -92,8 +92,13 @@ def _may_enter(folder: Path) -> bool:
     return os.access(folder, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _what_to_type(status: os.stat_result) -> str:
+def _what_to_type(status: os.stat_result, owners_alone: str) -> str:
     """Whose it is, and how to be let in: a group's members read what is shared with it."""
+    if owners_alone and os.geteuid() == 0:
+        return (
+            f"it belongs to uid {status.st_uid}, who could lead root elsewhere;"
+            f" try `sudo -u {_login(status.st_uid)} {owners_alone}`"
+        )
     if not is_shared(status):
         return f"it belongs to uid {status.st_uid}, you are {os.geteuid()}; run as its owner"
     import grp
@@ -110,6 +115,16 @@ def _what_to_type(status: os.stat_result) -> str:
     if sys.platform == "darwin":
         add = f"sudo dseditgroup -o edit -a $USER -t user {group.gr_name}"
     return f"only the group {group.gr_name} may read it; type `{add}` and log in again, or ask with sudo"
+
+
+def _login(uid: int) -> str:
+    """How sudo is told who somebody is."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"'#{uid}'"
 
 
 def _make(data_dir: Path) -> None:

@@ -7,6 +7,7 @@ events and state stand in no artefact: their damaged rows are removed, and kept 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,7 +26,6 @@ from monitord.storage.connection import reading
 from monitord.storage.evidence import read_incident_artefact
 from monitord.storage.incident_stock import check_incidents
 from monitord.storage.rows import choose_leading, insert_records
-from monitord.storage.schema import QUARANTINE_NAME
 from monitord.storage.soundness import REQUIRED, TABLES, damage_in
 
 _PAGE = 200
@@ -178,8 +178,13 @@ def _neutral(table: str, column: str, row: Row) -> Any:
 
 def keep_as_text(artefact_store: ArtefactStore, table: str, row: Row) -> None:
     """Beside what else could not be read, for a person to look at."""
-    folder = artefact_store.folder.base_path.with_name(QUARANTINE_NAME)
-    folder.mkdir(mode=0o700, exist_ok=True)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     text = json.dumps({"table": table, "row": row}, default=repr, indent=1)
-    durable_write(Path(folder / f"row-{table}-{stamp}.json"), text.encode("utf-8", "backslashreplace"))
+    content = text.encode("utf-8", "backslashreplace")
+    folder = artefact_store.folder.open_quarantine()
+    try:
+        status = os.fstat(folder)
+        owner = (status.st_uid, status.st_gid)  # root hands over what it writes in a service's directory
+        durable_write(Path(f"row-{table}-{stamp}.json"), content, owner=owner, within=folder)
+    finally:
+        os.close(folder)

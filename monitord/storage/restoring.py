@@ -106,8 +106,9 @@ def _copy(source: Path, file: BackedUpFile, staging: Path) -> None:
 
 
 def _hand_over(staging: Path, owner: tuple[int, int] | None) -> None:
+    """The folder above all others last: until then its new owner reaches nothing, and puts no link there."""
     if owner is None:
         return
-    for folder, _folders, files in os.walk(staging):
-        for path in [Path(folder), *(Path(folder) / name for name in files)]:
+    for folder, _folders, files in os.walk(staging, topdown=False):
+        for path in [*(Path(folder) / name for name in files), Path(folder)]:
             os.chown(path, *owner, follow_symlinks=False)

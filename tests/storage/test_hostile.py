@@ -274,7 +274,7 @@ def test_a_data_directory_of_somebody_else_is_refused(data_dir: Path) -> None:
     data_dir.mkdir(mode=0o700)
     os.chown(data_dir, 65534, 65534)
     with pytest.raises(PermissionDeniedError, match="belongs to uid 65534"):
-        check_data_dir(data_dir, root_may=False)
+        check_data_dir(data_dir, owners_alone="monitord run")
     os.chown(data_dir.parent, 65534, 65534)
     with pytest.raises(PermissionDeniedError, match="belongs to uid 65534"):
         open_store(data_dir)

@@ -195,7 +195,7 @@ def test_a_daemon_never_records_into_what_it_may_only_read(tmp_path: Path) -> No
     if os.geteuid() == 0:
         os.chown(data, OWNER, OWNER)
         with pytest.raises(PermissionDeniedError):
-            check_data_dir(data, create=True, root_may=False)
+            check_data_dir(data, create=True, owners_alone="monitord run")
     check_data_dir(data if os.geteuid() != 0 else tmp_path, reads=True)
 
 

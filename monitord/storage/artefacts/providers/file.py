@@ -71,6 +71,7 @@ class FileStorageProvider:
     def __init__(self, base_path: Path, config: FileStorageConfig | None = None) -> None:
         self.base_path = base_path
         self.config = config or FileStorageConfig()
+        self._quarantine = self.config.quarantine or base_path.with_name("quarantine")
         self._root, self._owner = descriptors.open_own_folder(base_path, create=self.config.create)
         self._waiting = threading.local()  # per thread: `together`
 
@@ -273,12 +274,11 @@ class FileStorageProvider:
 
     def set_aside(self, key: str) -> None:
         check_key(key)
-        quarantine = self.config.quarantine or self.base_path.with_name("quarantine")
         aside = f"{key.replace('/', '_')[-180:]}.{secrets.token_hex(8)}"  # random: overwrites nothing
         if self._status(key) is None:
             raise MissingArtefactError(f"cannot find artefact {key}")
-        with descriptors.explained(f"cannot move artefact {key} to {quarantine}"):
-            target = self._open_quarantine(quarantine)
+        with descriptors.explained(f"cannot move artefact {key} to {self._quarantine}"):
+            target = self.open_quarantine()
             try:
                 with self._parent(key) as (folder, name):
                     with descriptors.folder_locked(self._root):
@@ -289,10 +289,11 @@ class FileStorageProvider:
                 os.close(target)
         self._remove_empty_folders(key)
 
-    def _open_quarantine(self, quarantine: Path) -> int:
+    def open_quarantine(self) -> int:
+        """Open the folder where `set_aside` puts artefacts, and make it. Raises OSError."""
         with contextlib.suppress(FileExistsError):
-            quarantine.mkdir(mode=0o700)
-        descriptor = os.open(quarantine, descriptors.FOLDER)
+            self._quarantine.mkdir(mode=0o700)
+        descriptor = os.open(self._quarantine, descriptors.FOLDER)
         if self._owner is not None and os.fstat(descriptor).st_uid == 0:
             os.fchown(descriptor, *self._owner)
         return descriptor
