@@ -26,7 +26,9 @@ from made_past import BEGAN, MadePast
 from recording import ROOT, Row, command_of, parser, show
 
 from monitord.actions.moments import Moment
+from monitord.actions.recorders_box import RecordersBox
 from monitord.actions.replaying import Replay
+from monitord.actions.workspace import Workspace
 from monitord.cli.machine import screen_lines
 from monitord.cli.terminal import Style
 from monitord.storage import SQLiteProfileStore, open_store
@@ -85,7 +87,7 @@ def steps(data_dir: Path, until: datetime) -> list[Row]:
         return BEGAN + timedelta(seconds=chance.uniform(60, (until - BEGAN).total_seconds() - 60))
 
     with PastReader(data_dir) as reader:
-        replayed = Replay(reader)
+        replayed = Replay(reader, RecordersBox(Workspace(data_dir)))
         shown = [replayed.at(anywhere())]
         kinds: dict[str, Callable[[], Moment | None]] = {
             "the next pass": lambda: replayed.following(shown[0]),

@@ -11,7 +11,8 @@ WEIGHTS = {"statement": 8, "function": 8, "cause": 4, "process": 2, "metric": 1}
 """What may agree, and how much each tells."""
 LEAST_SHARE = 0.1
 """A function with less of the time tells nothing of its incident."""
-_MOST_FUNCTIONS = 3
+MOST_FUNCTIONS = 3
+"""Of these only so many tell of it, the hottest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ def traits_of(
     hotspots: Sequence[Hotspot], cause: Cause | None, process: str, metric: TriggerMetric
 ) -> Traits:
     """Return what an incident is recognised by; code without a name and an unknown cause tell nothing."""
-    hot = [spot for spot in hotspots if spot.self_share >= LEAST_SHARE and spot.function[:1] not in ("", "[")]
-    hot = sorted(hot, key=lambda spot: -spot.self_share)[:_MOST_FUNCTIONS]
+    hot = [spot for spot in hotspots if is_telling(spot.function, spot.self_share)]
+    hot = sorted(hot, key=lambda spot: -spot.self_share)[:MOST_FUNCTIONS]
     kind = cause.kind if cause and cause.kind != UNKNOWN_CAUSE else None
     return Traits(
         frozenset(_function(spot) for spot in hot),
@@ -46,6 +47,11 @@ def traits_of(
         process,
         metric,
     )
+
+
+def is_telling(function: str, self_share: float) -> bool:
+    """Whether a function with this share of the time tells something of its incident."""
+    return self_share >= LEAST_SHARE and function[:1] not in ("", "[")
 
 
 def agreement(one: Traits, other: Traits) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from monitord.errors import DamagedRowError
 from monitord.model import ProfileRecord
-from monitord.profiles.similarity import LEAST_SHARE, WEIGHTS, Traits, agreement, traits_of
-from monitord.storage.cells import SENSELESS, Row, read_cells
+from monitord.profiles.similarity import MOST_FUNCTIONS, WEIGHTS, Traits, agreement, is_telling, traits_of
+from monitord.storage.cells import SENSELESS, Row, columns_of, read_cells
 from monitord.storage.records import StoredIncident
 from monitord.storage.views import IncidentSpan, IncidentView
 
@@ -63,8 +63,9 @@ def similar_to(reader: PastReader, view: IncidentView) -> list[SimilarIncident]:
 def with_times(reader: StoreReader, records: Iterable[ProfileRecord]) -> Iterator[ProfileRecord]:
     """Yield incidents' rows with how often each came in the seven days up to it, itself included."""
     remaining = iter(records)
+    seen: dict[str, Recognised | None] = {}  # the weeks of two pages overlap
     while page := list(islice(remaining, _PAGE)):
-        times = _times(reader, page)
+        times, seen = _times(reader, page, seen)
         yield from (replace(each, times_this_week=times.get(each.correlation_id)) for each in page)
 
 
@@ -74,14 +75,19 @@ def incident_with_times(reader: StoreReader, correlation_id: str) -> IncidentVie
     return replace(view, record=next(with_times(reader, [view.record])))
 
 
-def _times(reader: StoreReader, page: Sequence[ProfileRecord]) -> dict[str, int]:
-    """How often each came, by its id; without those of which it is not known."""
+def _times(
+    reader: StoreReader, page: Sequence[ProfileRecord], seen: Mapping[str, Recognised | None]
+) -> tuple[dict[str, int], dict[str, Recognised | None]]:
+    """How often each came, by its id, without those of which it is not known; and what was looked at."""
     raised = [each.raised_at for each in page if each.raised_at is not None]
     if not raised:
-        return {}
+        return {}, {}
     earliest = _week_before(min(raised))
-    rows = reader.recognisable(earliest, max(raised), MOST_OF_A_WEEK)
-    found = [each for each in map(_recognised, rows) if each]
+    rows = {
+        str(row["correlation_id"]): row for row in reader.recognisable(earliest, max(raised), MOST_OF_A_WEEK)
+    }
+    looked_at = {name: seen[name] if name in seen else _recognised(row) for name, row in rows.items()}
+    found = [each for each in looked_at.values() if each]
     is_cut = len(rows) == MOST_OF_A_WEEK
     known_from = (found[-1].raised_at if found else max(raised)) if is_cut else earliest
     by_mark: dict[tuple[str, ...], set[int]] = defaultdict(set)
@@ -97,7 +103,7 @@ def _times(reader: StoreReader, page: Sequence[ProfileRecord]) -> dict[str, int]
             times[each.correlation_id] = 1 + sum(
                 since <= found[number].raised_at < each.raised_at for number in alike
             )
-    return times
+    return times, looked_at
 
 
 def _week_before(moment: datetime) -> datetime:
@@ -110,12 +116,14 @@ def _recognised(row: Row) -> Recognised | None:
     """Return an incident's traits from its row; None of a damaged one: the list that has it tells of it."""
     try:
         # The rest of a profile, nine functions of ten, is not made into values only to be left out.
-        hot = [spot for spot in json.loads(row["hotspots"]) if spot["self_share"] >= LEAST_SHARE]
-        held = read_cells(StoredIncident, {**row, "hotspots": json.dumps(hot)})
+        told = [s for s in json.loads(row["hotspots"]) if is_telling(s["function"], s["self_share"])]
+        told = sorted(told, key=lambda spot: -spot["self_share"])[:MOST_FUNCTIONS]
+        hot = columns_of(StoredIncident)["hotspots"].kind.value(told)
+        held = read_cells(StoredIncident, {name: row[name] for name in row if name != "hotspots"})
         return Recognised(
             held["correlation_id"],
             held["raised_at"],
-            traits_of(held["hotspots"], held["cause"], held["process_name"], held["trigger_metric"]),
+            traits_of(hot, held["cause"], held["process_name"], held["trigger_metric"]),
         )
     except (DamagedRowError, *SENSELESS):
         return None

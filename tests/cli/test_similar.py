@@ -12,7 +12,8 @@ import pytest
 
 from monitord.model import Hotspot
 from monitord.notify.messages import incident_message
-from monitord.storage.queries import StoreReader
+from monitord.storage import similar
+from monitord.storage.queries import RecentFilter, StoreReader
 from monitord.storage.similar import incident_with_times
 
 HOT = Hotspot("fib\x1b[31m\udcff", "/srv/app/hot.py", 3, 0.8, 0.9)
@@ -91,3 +92,18 @@ def test_a_time_that_nobody_can_have_written_costs_no_other_row_its_number(here,
     rows = {row["correlation_id"]: row["times_this_week"] for row in json.loads(here("recent", "--json").out)}
     assert rows[three[0]] == 2
     assert here("show", three[2]).code == 0
+
+
+def test_a_long_list_looks_at_each_incident_once(store, new_incident, monkeypatch) -> None:
+    """The weeks of two pages overlap: read anew for each page, a list of thousands took seconds more."""
+    now = datetime.now(UTC)
+    for hours in range(9):
+        store.save_incident(new_incident(at=now - timedelta(hours=hours), hotspots=(HOT,), pid=100 + hours))
+    looked_at = []
+    recognised = similar._recognised
+    monkeypatch.setattr(similar, "_PAGE", 3)
+    monkeypatch.setattr(similar, "_recognised", lambda row: looked_at.append(1) or recognised(row))
+    with StoreReader(store.data_dir) as reader:
+        rows = list(similar.with_times(reader, reader.recent(RecentFilter(limit=9))))
+    assert [row.times_this_week for row in rows] == [9, 8, 7, 6, 5, 4, 3, 2, 1]
+    assert len(looked_at) == 9
