@@ -68,6 +68,9 @@ SNAPSHOT = "snapshot"
 WHOLE_MACHINE = "(whole machine)"
 """What stands for a process in a snapshot of everybody."""
 
+NO_SINGLE_PROCESS = "no single process"
+"""The process name of an alert that is the sum of many, or whose maker is not certain."""
+
 METRIC_UNITS: Mapping[TriggerMetric, tuple[str, ...]] = {
     TriggerMetric.CPU: ("percent",),
     TriggerMetric.MEMORY: ("percent", "bytes"),

@@ -11,6 +11,7 @@ from monitord import procfs
 from monitord.causes.facts import Facts
 from monitord.causes.frame_classes import STARTS
 from monitord.causes.observed import fitting
+from monitord.causes.sureness import sureness_of_starter
 from monitord.causes.unknown import unknown
 from monitord.causes.words import lasting
 from monitord.model import Cause, TriggerMetric, counted
@@ -100,16 +101,15 @@ def _by_starts(facts: Facts) -> Cause | None:
     if not held.get("is_whole"):
         rows.append(("limit", "so much happened at once that some starts were not recorded"))
     best, second = found[0], found[1].count if len(found) > 1 else 0
-    if best.count < 0.6 * whole and best.count < 1.5 * second:
+    sureness = sureness_of_starter(best.count, second, whole, is_whole=bool(held.get("is_whole")))
+    if sureness == "unknown":
         why = f"{best.called} started only {best.count:,} of {whole:,}, others about as many"
         return replace(unknown(facts, why), evidence=tuple(rows))
     sentence = (
         f"{best.called} started {counted(best.count, 'process')} in {lasting(seconds)}: {best.programs}"
     )
-    if best.count >= 0.6 * whole:
-        is_sure = best.count >= 0.8 * whole and held.get("is_whole")
-        return Cause(STARTS, sentence, "certain" if is_sure else "likely", None, None, tuple(rows))
-    return Cause(STARTS, sentence, "possible", f"what {found[1].called} started", None, tuple(rows))
+    runner_up = f"what {found[1].called} started" if sureness == "possible" else None
+    return Cause(STARTS, sentence, sureness, runner_up, None, tuple(rows))
 
 
 def _read_starter(row: Sequence[Any]) -> _Starter:

@@ -15,7 +15,7 @@ from monitord.detection.passes import Pass
 from monitord.detection.readings import Killed, Reading, Target
 from monitord.detection.targets import Step, Track, end_episode, step
 from monitord.detection.windows import PATIENCE_S, Window
-from monitord.model import Alert, Arming, ProcessKey, ProcessRates, Rule, TriggerMetric
+from monitord.model import NO_SINGLE_PROCESS, Alert, Arming, ProcessKey, ProcessRates, Rule, TriggerMetric
 
 MAX_TRACKS = 1024
 """Targets one rule follows at a time; more anomalies at once than that tell nothing new."""
@@ -266,11 +266,11 @@ class RuleJudge:
         if self.rule.metric is TriggerMetric.OOM_KILL and reading.process is not None:
             return reading.process.key, reading.process.name
         if self.rule.metric is TriggerMetric.FREE_MEMORY:
-            return None, reasons.NO_SINGLE_PROCESS
+            return None, NO_SINGLE_PROCESS
         if reading.consumers is None:
             return None, reasons.NOBODY
         first = reading.consumers.outstanding()
-        return (None, reasons.NO_SINGLE_PROCESS) if first is None else (first.key, first.name)
+        return (None, NO_SINGLE_PROCESS) if first is None else (first.key, first.name)
 
     def is_firing(self, target: Target) -> bool:
         """Whether an episode of this target lasts; may be asked from another thread."""

@@ -16,9 +16,6 @@ from monitord.model import ProcessRates, TriggerMetric, counted, scaled
 NOBODY = "unattributed"
 """The process name of an alert that can't blame one."""
 
-NO_SINGLE_PROCESS = "no single process"
-"""The process name of an alert that is the sum of many."""
-
 _WHAT = {
     TriggerMetric.CPU: ("used", " of one core"),
     TriggerMetric.MEMORY: ("held", " of RAM"),

@@ -10,11 +10,12 @@ import json
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from monitord.capture.causes import Look
 from monitord.causes import METRICS, OBSERVED_BYTES
@@ -29,7 +30,7 @@ _STALE_S = 5.0  # an alert whose turn comes later is not observed: what it was a
 
 Observed = Future[bytes | None]
 Both = tuple[bytes | None, bytes | None]
-Starters = Callable[[int, int], dict[str, object] | None]
+Starters = Callable[[int, int], Mapping[str, Any] | None]
 """Who started what between two times of CLOCK_BOOTTIME, by the black box; None: not all can be seen."""
 
 
@@ -50,6 +51,7 @@ class Causes:
         self._folder = folder
         self._observes_armings = observes_armings
         self._starters = starters
+        self._told: tuple[tuple[str, datetime], Mapping[str, Any] | None] | None = None
         self._armed: OrderedDict[tuple[str, ProcessKey | None], tuple[Look, Observed]] = OrderedDict()
         self._asked: deque[tuple[Look, Observed, float]] = deque()
         self._changed = threading.Condition()
@@ -165,8 +167,7 @@ class Causes:
             return incident
         before, after = map(result_of, observed)
         try:
-            if METRICS[incident.alert.metric].reads_starts:
-                after = _with_starts(after, self._starts_of(incident.alert))
+            after = _with_starts(after, self.starts_of(incident.alert))
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             cause = self._explain(incident, (before, after), folder)
         except Exception:  # noqa: BLE001 - around one capture: a failing explainer costs its sentence only
@@ -174,8 +175,20 @@ class Causes:
             return incident
         return replace(incident, cause=cause or incident.cause)
 
-    def _starts_of(self, alert: Alert) -> dict[str, object] | None:
-        """Who started what while the alert's window lasted; None where that is not known."""
+    def starts_of(self, alert: Alert) -> Mapping[str, Any] | None:
+        """Who started what while a storm's window lasted; None of other alerts, and where it is not known.
+
+        Asked once an alert, as early as it can be: the box goes on over its records.
+        """
+        member = METRICS.get(alert.metric)
+        if member is None or not member.reads_starts:
+            return None
+        of = (alert.rule, alert.raised_at)
+        if self._told is None or self._told[0] != of:
+            self._told = (of, self._read_starts(alert))
+        return self._told[1]
+
+    def _read_starts(self, alert: Alert) -> Mapping[str, Any] | None:
         ago_ns = int((datetime.now(UTC) - alert.raised_at).total_seconds() * 1e9)
         lasted_ns = int((alert.raised_at - alert.crossed_at).total_seconds() * 1e9)
         until_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - max(0, ago_ns)
@@ -186,7 +199,7 @@ class Causes:
             return None
 
 
-def _with_starts(after: bytes | None, starts: dict[str, object] | None) -> bytes | None:
+def _with_starts(after: bytes | None, starts: Mapping[str, Any] | None) -> bytes | None:
     """What was observed at the alert, with what the black box says beside it."""
     if starts is None:
         return after

@@ -197,6 +197,10 @@ class IncidentWorker:
 
         First comes what the black box has, before its ring goes on over it.
         """
+        if self._causes is not None and (starts := self._causes.starts_of(opening.alert)) is not None:
+            from monitord.pipeline.starters import about_starter
+
+            opening = about_starter(opening, starts)
         early = self._what_was_before(opening)
         incident = self._with_first_look(opening)
         if opening.alert.target is None:  # the first look may have found whom to blame

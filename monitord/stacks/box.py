@@ -320,6 +320,7 @@ class BlackBox:
                 "seconds": (until_ns - began_ns) / _NS_PER_S,
                 "count": sum(one.programs.total() for one in found),
                 "is_whole": not self._rings.lost.side_bytes,
+                "first_start_ticks": self._lives.start_of(found[0]) if found else None,
                 "starters": [
                     [one.pid, redact_name(one.name), one.programs.total(), one.ended,
                      [[redact_name(name), count] for name, count in one.programs.most_common(8)]]

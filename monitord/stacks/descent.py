@@ -28,12 +28,16 @@ class Descendant(NamedTuple):
 
 
 class Starter(NamedTuple):
-    """A process and how many it started, itself or through others that are gone, by program."""
+    """A process and how many it started, itself or through others that are gone, by program.
+
+    `first_ns` is when it started the first that is known.
+    """
 
     pid: int
     name: str
     programs: Counter[str]
     ended: int
+    first_ns: int
 
 
 class Moves:
@@ -161,4 +165,4 @@ def _starter(
     pid = tally.pids[place]
     name = tally.names[place] or name_of(pid, at_ns)
     programs = Counter(tally.names[one] or name for one in started)
-    return Starter(pid, name, programs, sum(tally.ended[one] for one in started))
+    return Starter(pid, name, programs, sum(tally.ended[one] for one in started), at_ns)

@@ -122,6 +122,13 @@ class Lives:
         self.keep_up()
         return starters(self._moves, since_ns, until_ns, self._name_before)
 
+    @staticmethod
+    def start_of(starter: Starter) -> int | None:
+        """When a starter that still lives began, in ticks; None: its pid is nobody's or another's by now."""
+        stat = procfs.stat_of(starter.pid)
+        is_same = stat is not None and stat.start_ticks * _NS_PER_TICK <= starter.first_ns
+        return stat.start_ticks if stat is not None and is_same else None
+
     def known_from_ns(self) -> int | None:
         """The oldest start or end that is still known."""
         return next((at_ns for at_ns, _pid, _other in self._moves), None)

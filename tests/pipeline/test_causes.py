@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,10 +16,13 @@ import pytest
 
 from monitord.capture.causes import Look
 from monitord.model import (
+    Alert,
     Arming,
     CapturePlan,
     Cause,
+    HistoryPoint,
     Incident,
+    ProcessDetails,
     ProcessKey,
     TriggerMetric,
 )
@@ -293,3 +297,103 @@ def test_who_started_what_goes_to_the_explainer_of_a_storm_alone(
     assert json.loads(after or b"") == told
     window_s = (alert.raised_at - alert.crossed_at).total_seconds()
     assert [round((until - since) / 1e9, 3) for since, until in asked] == [window_s] * ("box" in told)
+
+
+STORM = an_alert(
+    TriggerMetric.SPAWN_STORM, target=ProcessKey(50, 5), process_name="cron", reason="300 a second"
+)
+
+
+def starts(
+    *starters: tuple[int, str, int], start_ticks: int | None = 4, is_whole: bool = True
+) -> dict[str, object]:
+    """What the black box says."""
+    rows = [[pid, name, count, count, []] for pid, name, count in starters]
+    return {
+        "seconds": 20.0, "count": sum(one[2] for one in starters), "is_whole": is_whole, "starters": rows,
+        "first_start_ticks": start_ticks,
+    }  # fmt: skip
+
+
+def stored(
+    tmp_path: Path, told: Callable[[], Mapping[str, object] | None], alert: Alert = STORM
+) -> list[Incident]:
+    """What a worker makes of a storm's alert, whose target detection chose by the CPU of ended children."""
+    room = Room()
+    causes = Causes(room.observe, room.explain, tmp_path / "causes", starters=lambda _since, _until: told())
+    history = (
+        HistoryPoint(START, 50.0, 1 << 30, cpu_percent=7.0, rss_bytes=9, unattributed_cpu_percent=2.0),
+    )
+    process = ProcessDetails(ProcessKey(50, 5), "cron", 1, START)
+    described = {ProcessKey(40, 4): ProcessDetails(ProcessKey(40, 4), "sh", 1, START)}
+    made = opening(alert=alert, process=process, describe=described.get, history=history)
+    try:
+        return list(Worker(tmp_path, causes).open(made))
+    finally:
+        causes.close()
+
+
+def test_a_storm_is_about_who_started_it_where_that_is_certain(tmp_path: Path) -> None:
+    """Its heading, its process and its evidence; what was read of the other one is not shown as its own."""
+    for one in stored(tmp_path, lambda: starts((40, "sh", 4100), (50, "cron", 90))):
+        assert (one.alert.target, one.alert.process_name) == (ProcessKey(40, 4), "sh")
+        assert one.process is not None
+        assert one.process.name == "sh"
+        assert {capture.target for capture in one.captures} <= {ProcessKey(40, 4), KEY}
+        assert [
+            (each.cpu_percent, each.rss_bytes, each.unattributed_cpu_percent) for each in one.history
+        ] == [(None, None, 2.0)]
+
+
+def test_a_starter_that_is_gone_is_named_and_nobody_elses_evidence_is_taken(tmp_path: Path) -> None:
+    for one in stored(tmp_path, lambda: starts((40, "sh", 4100), start_ticks=None)):
+        assert (one.alert.target, one.alert.process_name, one.process) == (None, "sh", None)
+        assert one.captures == ()
+
+
+@pytest.mark.parametrize(
+    "told", [starts((40, "sh", 2000), (60, "dash", 1900)), starts((40, "sh", 4100), is_whole=False)]
+)
+def test_where_it_is_not_certain_a_storm_is_about_nobody_and_both_are_named(
+    tmp_path: Path, told: dict[str, object]
+) -> None:
+    for one in stored(tmp_path, lambda: told):
+        assert (one.alert.target, one.alert.process_name) == (None, "no single process")
+        assert one.alert.reason.startswith("300 a second; most processes were started by sh (pid 40), ")
+
+
+def _gone() -> None:
+    raise TimeoutError("the box waits for a process")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        lambda: None,
+        dict,
+        lambda: {"starters": [[1]], "count": 1, "is_whole": True, "first_start_ticks": None},
+        _gone,
+        lambda: starts((50, "cron", 4100), (40, "sh", 90)),
+        lambda: starts((os.getpid(), "monitord", 4100)),
+    ],
+)
+def test_without_records_of_starts_a_storm_is_about_whose_children_used_most(
+    tmp_path: Path, told: Callable[[], Mapping[str, object] | None]
+) -> None:
+    """So, too, where both are the same, and never about the recorder itself."""
+    for one in stored(tmp_path, told):
+        assert (one.alert.target, one.alert.process_name) == (ProcessKey(50, 5), "cron")
+        assert [each.cpu_percent for each in one.history] == [7.0]
+
+
+def test_records_of_starts_are_asked_once_an_alert_and_of_a_storm_alone(tmp_path: Path) -> None:
+    asked = []
+
+    def told() -> Mapping[str, object]:
+        asked.append(1)
+        return starts((40, "sh", 4100))
+
+    stored(tmp_path, told)
+    assert len(asked) == 1, "for its heading and for its cause"
+    stored(tmp_path, told, replace(STORM, metric=TriggerMetric.CPU))
+    assert len(asked) == 1

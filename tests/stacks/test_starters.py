@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
 
+from monitord import procfs
 from monitord.stacks.lives import Lives
 from monitord.stacks.rings import Rings
 from tests.stacks.programs import now_ns
@@ -58,11 +60,26 @@ def test_a_shells_loop_is_counted_with_the_program_that_it_starts() -> None:
         script = "i=0; while [ $i -lt 120 ]; do /bin/true; i=$((i+1)); done; /bin/echo; read line"
         with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
             assert shell.stdout is not None
+            key = procfs.key_of(shell.pid)
+            assert key is not None
             shell.stdout.readline()
             [mine] = [one for one in lives.starters(since, now_ns()) if one.pid == shell.pid]
+            began = lives.start_of(mine)
             shell.communicate(b"\n")
     finally:
         rings.close()
     assert mine.name == "sh"
+    assert began == key.start_ticks
+    assert lives.start_of(mine) is None, "it is gone"
     assert dict(mine.programs) == {"true": 120, "echo": 1}
     assert mine.ended >= 120
+
+
+def test_a_pid_that_was_given_to_another_one_since_is_no_starter() -> None:
+    told = Told()
+    told.fork(100, os.getpid(), 5)
+    told.fork(200, 8, os.getpid())
+    lives = lives_of(told)
+    (mine,) = lives.starters(150, 300)
+    assert mine.pid == os.getpid()
+    assert lives.start_of(mine) is None, "this process began later than what that one started"

@@ -1,0 +1,12 @@
+"""When who started most processes made the storm of them: for its cause and its incident's heading alike."""
+
+from __future__ import annotations
+
+from monitord.model import Confidence
+
+
+def sureness_of_starter(most: int, second: int, whole: int, *, is_whole: bool) -> Confidence:
+    """Say how sure it is that who started `most` of `whole` processes is who made the storm."""
+    if most >= 0.6 * whole:
+        return "certain" if most >= 0.8 * whole and is_whole else "likely"
+    return "possible" if most >= 1.5 * second else "unknown"
