@@ -49,7 +49,7 @@ WIDTH = max(map(len, LANES))
 NOTHING_TO_RUN = 5  # pytest's exit status where no test was left for a lane
 FAILED = 1  # and where tests failed: not where it was interrupted, or broke
 ONLY_WHAT_FAILED = ("--last-failed", "--last-failed-no-failures=none")
-AGAIN_AT_MOST = 10  # with more failures than these it is not the other lanes that disturbed
+AGAIN_AT_MOST = 25  # with more failures than these it is not the other lanes that disturbed
 
 
 def lane_of(path: Path) -> str:
