@@ -10,22 +10,19 @@ import argparse
 import contextlib
 import os
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from monitord import config, rights
+from monitord.analytics.cold import ColdTier, host_id, is_ahead, is_day, last_moved, note_moved
 from monitord.analytics.merging import Merge
 from monitord.analytics.parquet import SUFFIX, is_sound, require_pyarrow
 from monitord.analytics.tables import TABLES, Table
 from monitord.analytics.tiers import (
-    ColdTier,
     day_path,
-    host_id,
     is_current,
-    is_day,
     is_plain_folder,
     marks_of,
     read_forgotten,
@@ -35,7 +32,7 @@ from monitord.analytics.tiers import (
 )
 from monitord.analytics.versions import deployments, known_versions
 from monitord.children import answer, end_with_parent
-from monitord.durable import durable_write, file_mode, folder_mode, is_shared, read_regular
+from monitord.durable import file_mode, folder_mode, is_shared
 from monitord.errors import MonitordError, NotFoundError, StorageError
 from monitord.model import counted, sized
 from monitord.recorder.locks import hold
@@ -45,9 +42,6 @@ from monitord.storage.schema import WARM_NAME
 from monitord.storage.usage import floor_of
 
 LOCK_NAME = "lock"
-MOVED_NAME = "moved"
-"""The last day that went on, or away: it and those before it are not begun again."""
-NOTHING_MOVED = "1970-01-01"
 DAMAGED = ".damaged"
 _ROUND_S, _ROUNDS = 3600, 24  # each whole file is read to its end once a day, some every hour
 
@@ -71,6 +65,7 @@ class Tiering:
     written: int = 0
     moved: int = 0
     damaged: list[str] = field(default_factory=list)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @property
     def folder(self) -> Path:
@@ -83,9 +78,8 @@ class Tiering:
         self._make_folders()
         with hold(self.folder / LOCK_NAME, "cannot tier: another one is at it"):
             self._clear_drafts()
-            cold = ColdTier.opened(self.limits.cold_url, create=True)
+            cold = ColdTier.opened(self.limits.cold_url, self.data_dir, writes=True, now=self.clock())
             try:
-                self._recall_moved(cold)
                 self._make_room(cold)  # first: a bucket that is away must not let the tier grow
                 self._bring_up(cold)
                 self._make_room(cold)
@@ -96,8 +90,10 @@ class Tiering:
     def _summary(self) -> str:
         went = "moved to the bucket" if self.limits.cold_url else "removed"
         words = f"{counted(self.written, 'file')} written, {counted(self.moved, 'day')} {went}"
-        size = sized(sum(size for _day, _path, size in self._held()), "disk_bytes")
-        words += f"; the warm tier holds {size}"
+        held = self._held()
+        words += f"; the warm tier holds {sized(sum(size for _day, _path, size in held), 'disk_bytes')}"
+        ahead = {day for day, _path, _size in held if self._is_ahead(day)}
+        words += f"; {counted(len(ahead), 'day')} of a clock that was ahead" if ahead else ""
         return f"{words}; damaged and set aside: {', '.join(self.damaged)}" if self.damaged else words
 
     # ------------------------------------------------------------------------------------ writing
@@ -107,11 +103,12 @@ class Tiering:
             forgotten = read_forgotten(self.data_dir) - reader.incident_ids()
             versions = known_versions(deployments(reader.storage))
             merge = Merge(reader, host_id(), forgotten, versions)
-            rounds = int(time.time() // _ROUND_S)
+            rounds = int(self.clock().timestamp() // _ROUND_S)
             for table in TABLES:
                 marks, held = marks_of(reader, table), warm_days(self.data_dir, table)
-                last_moved = self._last_moved()
-                for day in sorted({*held, *(day for day in marks if day > last_moved)}):
+                moved = last_moved(self.data_dir, self.clock())
+                begun = {day for day in marks if day > moved and not self._is_ahead(day)}
+                for day in sorted({*held, *begun}):
                     is_due = (date.fromisoformat(day).toordinal() + rounds) % _ROUNDS == 0
                     if not forgotten and self._is_current(table, day, marks.get(day), is_due=is_due):
                         continue
@@ -140,7 +137,7 @@ class Tiering:
 
     def _rewrite_cold(self, merge: Merge, table: Table, cold: ColdTier) -> None:
         """Take what a person deleted out of the bucket's files."""
-        for day in cold.days(table):
+        for day in [*cold.days(table)]:
             base = cold.fetch(table, day, self.folder, self.damaged.append)
             if base is None:
                 continue
@@ -165,9 +162,12 @@ class Tiering:
     # ------------------------------------------------------------------------------------ moving on
 
     def _make_room(self, cold: ColdTier) -> None:
-        """Let the oldest days go until the rest fits; days are counted: no clock can make them old."""
+        """Let the oldest days go until the rest fits; days are counted: no clock can make them old.
+
+        Those of a clock that was ahead go first: no true day makes room for them.
+        """
         held = self._held()
-        days = sorted({day for day, _path, _size in held})
+        days = sorted({day for day, _path, _size in held}, key=lambda day: (not self._is_ahead(day), day))
         total = sum(size for _day, _path, size in held)
         for number, day in enumerate(days[:-1]):  # the newest is written on
             is_too_many = len(days) - number > self.limits.warm_days
@@ -175,8 +175,9 @@ class Tiering:
                 return
             for table in TABLES:
                 self._move(table, day, cold)
-            if day > self._last_moved():
-                self._note_moved(day)
+            if not self._is_ahead(day) and day > last_moved(self.data_dir, self.clock()):
+                with _explained(self.folder):
+                    note_moved(self.data_dir, day)
             for of_day, path, size in held:
                 if of_day == day:
                     with _explained(path):
@@ -207,22 +208,8 @@ class Tiering:
                         found.append((day, Path(entry.path), size))
         return found
 
-    def _recall_moved(self, cold: ColdTier) -> None:
-        """A data directory that was made anew goes on behind what the bucket has: that is not begun again."""
-        if cold.objects is not None and not self._last_moved():
-            days = [day for table in TABLES for day in cold.days(table)]
-            self._note_moved(max(days, default=NOTHING_MOVED))
-
-    def _last_moved(self) -> str:
-        try:
-            day = read_regular(self.folder / MOVED_NAME).decode().strip()
-        except (OSError, ValueError):
-            return ""
-        return day if is_day(day) else ""
-
-    def _note_moved(self, day: str) -> None:
-        with _explained(self.folder / MOVED_NAME):
-            durable_write(self.folder / MOVED_NAME, f"{day}\n".encode(), mode=self._file_mode)
+    def _is_ahead(self, day: str) -> bool:
+        return is_ahead(day, self.clock())
 
     # ------------------------------------------------------------------------------------ folders
 

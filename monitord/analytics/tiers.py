@@ -1,6 +1,6 @@
 """The warm and the cold tier: one Parquet file a table and day (UTC), and which file answers for a day.
 
-`warm/<table>/<day>.parquet` below the data directory, `<host>/<table>/<day>.parquet` at `analytics.cold_url`.
+`warm/<table>/<day>.parquet` below the data directory, `FOLDER/<table>/<day>.parquet` at `analytics.cold_url`.
 A file holds all that was ever read of its day, and a mark of the store's rows that it was read from. While
 the mark fits, the file is the day's answer; else the day is merged anew. So nothing is counted twice, and no
 list of files can disagree with the files.
@@ -10,43 +10,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from monitord.analytics.cold import ColdTier, host_id, is_day
 from monitord.analytics.merging import Merge
 from monitord.analytics.parquet import SUFFIX, is_sound, notes_of, read, write_table
 from monitord.analytics.rows import VersionOf, version_unknown
 from monitord.analytics.tables import EVENTS, HOTSPOTS, INCIDENTS, Table
 from monitord.analytics.versions import deployed_mark, deployments
 from monitord.durable import durable_write, file_mode, is_shared
-from monitord.errors import MonitordError, StorageError
+from monitord.errors import StorageError
 from monitord.storage.artefacts.providers import descriptors
 from monitord.storage.asking import ignore_damage
-from monitord.storage.objects import Objects, open_objects
 from monitord.storage.past import PastReader
 from monitord.storage.schema import WARM_NAME
 
 MARK = "mark"
-FILE_LIMIT_BYTES = 1 << 30
 FORGOTTEN_NAME = "forgotten"
 _KINDS: Mapping[str, Literal["incident", "event"]] = {
     INCIDENTS.name: "incident", HOTSPOTS.name: "incident", EVENTS.name: "event",
 }  # fmt: skip
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_FIRST, _LAST = date(1970, 1, 1), date(2109, 12, 30)
 _INCIDENT_ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
-
-
-def host_id() -> str:
-    """Return this machine's name as a part of paths and a value of `host_id`."""
-    name = re.sub(r"[^a-z0-9.-]+", "-", platform.node().lower()).strip(".-")[:63].strip(".-")
-    return name or "localhost"
 
 
 def day_path(data_dir: Path, table: Table, day: str) -> Path:
@@ -64,14 +54,6 @@ def warm_days(data_dir: Path, table: Table) -> tuple[str, ...]:
             if day != entry.name and is_day(day) and entry.is_file(follow_symlinks=False):
                 found.append(day)
     return tuple(sorted(found))
-
-
-def is_day(text: str) -> bool:
-    """Whether it names a day that rows can be of."""
-    try:
-        return _DAY.fullmatch(text) is not None and _FIRST <= date.fromisoformat(text) <= _LAST
-    except ValueError:
-        return False
 
 
 def marks_of(reader: PastReader, table: Table) -> dict[str, str]:
@@ -108,14 +90,16 @@ def files_of(
     marks, held = marks_of(reader, table), warm_days(data_dir, table)
     forgotten = read_forgotten(data_dir) - reader.incident_ids()
     merge = Merge(reader, host_id(), forgotten, version_of)
-    cold = ColdTier.opened(cold_url)
+    cold = ColdTier.opened(cold_url, data_dir)
     try:
         found: list[Path] = []
-        for day in sorted({*marks, *held, *cold.days(table)}):
-            if _is_within(day, since, until):
-                warm = day_path(data_dir, table, day) if day in held else None
-                here = _Day(table, day, marks.get(day), warm, forgotten)
-                found += here.answer(merge, cold, scratch, on_damage)
+        known = sorted({*marks, *held, *cold.days(table)})
+        days = [day for day in known if _is_within(day, since, until)]
+        cold.check_size(table, [day for day in days if day not in held], scratch)
+        for day in days:
+            warm = day_path(data_dir, table, day) if day in held else None
+            here = _Day(table, day, marks.get(day), warm, forgotten)
+            found += here.answer(merge, cold, scratch, on_damage)
         return found
     finally:
         cold.close()
@@ -224,73 +208,6 @@ def settle_forgotten(data_dir: Path, correlation_ids: Iterable[str]) -> None:
     """Note that no file has rows of these any more."""
     for each in correlation_ids:
         (data_dir / WARM_NAME / FORGOTTEN_NAME / each).unlink(missing_ok=True)
-
-
-# ----------------------------------------------------------------------------------------------- cold
-
-
-@dataclass(slots=True)
-class ColdTier:
-    """What went on to the bucket: the same files below the host's name; `objects` None: there is none."""
-
-    objects: Objects | None
-    _days: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-    @classmethod
-    def opened(cls, url: str, *, create: bool = False) -> ColdTier:
-        """Open `analytics.cold_url`; "" stands for none. Raises MonitordError."""
-        return cls(open_objects(url, create=create) if url else None)
-
-    def days(self, table: Table) -> tuple[str, ...]:
-        """Return the days that lie there."""
-        if self.objects is None:
-            return ()
-        folder = f"{host_id()}/{table.folder}"
-        if table.name not in self._days:
-            names = (each.path.removeprefix(f"{folder}/") for each in self.objects.list(folder))
-            days = (name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
-            self._days[table.name] = tuple(day for day in days if is_day(day))
-        return self._days[table.name]
-
-    def fetch(
-        self, table: Table, day: str, folder: Path, on_damage: Callable[[str], object] = ignore_damage
-    ) -> Path | None:
-        """Bring a day's file into a folder; None where there is none that can be read."""
-        if self.objects is None or day not in self.days(table):
-            return None
-        path = folder / f"cold-{table.folder}-{day}{SUFFIX}"
-        try:
-            _info, data = self.objects.read(cold_path(table, day), FILE_LIMIT_BYTES)
-            durable_write(path, data)
-        except OSError as error:
-            raise StorageError(f"cannot write {path}: {error.strerror}") from error
-        if is_sound(path, table):
-            return path
-        path.unlink()
-        on_damage(f"cannot read {cold_path(table, day)} in the bucket: it is damaged, or of somebody else")
-        return None
-
-    def keep(self, table: Table, day: str, path: Path) -> None:
-        """Have the bucket hold exactly this file; raises MonitordError."""
-        if self.objects is None:
-            return
-        data = path.read_bytes()
-        where = cold_path(table, day)
-        if not (day in self.days(table) and self.objects.holds(where, data)):
-            self.objects.put(where, data)
-        if not self.objects.holds(where, data):
-            raise StorageError(f"cannot keep {where} in the bucket: it holds other bytes than were sent")
-
-    def close(self) -> None:
-        """Let go of connections."""
-        if self.objects is not None:
-            with contextlib.suppress(MonitordError):
-                self.objects.close()
-
-
-def cold_path(table: Table, day: str) -> str:
-    """Return where the bucket keeps a day of a table."""
-    return f"{host_id()}/{table.folder}/{day}{SUFFIX}"
 
 
 def is_plain_folder(path: Path) -> bool:
