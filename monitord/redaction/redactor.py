@@ -13,6 +13,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from monitord.redaction.addresses import hide_addresses
@@ -28,7 +29,16 @@ _COMMON = frozenset(
     {"true", "false", "none", "null", "password", "secret", "token", "python", "admin", "default"}
 )
 _MAX_DEPTH = 100
+_REMEMBERED = 4096  # texts: a field's name, a process's, a frame's stand hundreds of times in one export
 _HOME = re.compile(r"(?<![\w.])(/home/|/Users/|/run/user/|/var/home/)([^/\s:;,\"'()<>|&]{1,64}+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A text without what the rules hide in it, and what that is: rule and value."""
+
+    safe: str
+    hidden: list[tuple[str, str]]
 
 
 class Redactor:
@@ -53,6 +63,7 @@ class Redactor:
         self.counts: Counter[str] = Counter()
         self._secrets: set[str] = set()
         self._names: dict[str, str] = {}
+        self._read: dict[str, _Read] = {}
         self._known_secrets = KnownWords(whole_words=False)
         self._known_names = KnownWords(whole_words=True)
         for secret in known:
@@ -132,7 +143,8 @@ class Redactor:
     # ------------------------------------------------------------------------------------- learning
 
     def _learn_from(self, text: str) -> None:
-        hide_text(text, self._note)
+        for _rule, value in self._reading_of(text).hidden:
+            self._learn_secret(value)
         for host in hosts_in(text):
             self._learn_name("host", host)
         if self._home:
@@ -185,7 +197,17 @@ class Redactor:
     # ----------------------------------------------------------------------------------- redacting
 
     def _redact(self, text: str) -> str:
-        return self._without_known(hide_text(text, self._count))
+        read = self._reading_of(text)
+        self.counts.update(rule for rule, _value in read.hidden)
+        return self._without_known(read.safe)
+
+    def _reading_of(self, text: str) -> _Read:
+        read = self._read.get(text)
+        if read is None:
+            if len(self._read) >= _REMEMBERED:
+                self._read.clear()
+            read = self._read[text] = _read(text)
+        return read
 
     def _without_known(self, text: str) -> str:
         text = self._known_secrets.replace(text, lambda _: self._count("known_value", ""))
@@ -239,6 +261,18 @@ class Redactor:
         if isinstance(value, (list, tuple)):
             return [self._walk(inner, hidden, depth + 1) for inner in value]
         return value
+
+
+def _read(text: str) -> _Read:
+    hidden: list[tuple[str, str]] = []
+
+    def hide(rule: str, value: str) -> str:
+        if value in (HIDDEN, TRUNCATED):
+            return value
+        hidden.append((rule, value))
+        return HIDDEN
+
+    return _Read(hide_text(text, hide), hidden)
 
 
 def _strings(value: object, named: str = "", depth: int = 0) -> Iterable[str]:

@@ -165,3 +165,17 @@ def test_data_nested_without_end_is_hidden_and_does_not_raise() -> None:
     while isinstance(value, (dict, list)):
         value = value["a"] if isinstance(value, dict) else value[0]
     assert value == HIDDEN
+
+
+def test_a_text_that_comes_again_is_hidden_and_counted_again() -> None:
+    """Also after more texts than are remembered; what it gave away is known from the first time on."""
+    redactor = Redactor(key=b"k")
+    text = "connect --password=hunter2pass to db"
+    first, once = redactor.text(text), dict(redactor.counts)
+    for number in range(5_000):
+        redactor.text(f"plain words {number}")
+    assert redactor.text(text) == first == redactor.text(text)
+    assert "hunter2pass" not in first
+    assert sum(once.values()) == 1
+    assert redactor.counts == {rule: 3 * count for rule, count in once.items()}
+    assert "hunter2pass" not in redactor.text("hunter2pass stands alone")
