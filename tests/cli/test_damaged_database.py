@@ -16,10 +16,17 @@ from monitord.storage import open_store
 from monitord.storage.plans import list_capture_plans
 from monitord.storage.queries import StoreReader
 from tests.cli.conftest import Cli
-from tests.cli.test_damaged_rows import good as good
+from tests.cli.test_damaged_rows import Whole, built, whole
 from tests.incident_rows import stored_incidents
 
+__all__ = ["built", "whole"]
 PAGE = 4096
+INCIDENTS = 14
+
+
+@pytest.fixture
+def good(whole: Whole) -> str:
+    return whole(INCIDENTS)
 
 
 def executed(*statements: str) -> Callable[[Path], None]:
@@ -69,7 +76,7 @@ def test_whatever_the_damage_the_recorder_starts_and_every_incident_is_there(
     store = open_store(data_dir)
     store.adopt()
     assert not store.is_degraded, store.degraded_reason
-    assert len(stored_incidents(store)) == 43
+    assert len(stored_incidents(store)) == INCIDENTS
     with StoreReader(data_dir) as reader:
         assert reader.incident(good).captures
         assert len(reader.incident(good).notes) == 12
@@ -105,7 +112,7 @@ def test_a_rebuild_by_hand_says_what_it_took_from_the_old_database(
     good: str, here: Cli, data_dir: Path
 ) -> None:
     answer = here("storage", "rebuild", "--yes")
-    assert "43 incidents came back" in answer.out
+    assert f"{INCIDENTS} incidents came back" in answer.out
     assert "12 of history" in answer.out
     assert len(here("plan", "list", "-o", "json").out) > 100
 

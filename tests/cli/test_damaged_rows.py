@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import sqlite3
@@ -13,15 +14,14 @@ from typing import Any
 
 import pytest
 
-from monitord.model import Event, EventType, Incident, NamedPlan
+from monitord.model import Event, EventType, NamedPlan
 from monitord.storage import open_store
 from monitord.storage.plans import store_capture_plan
 from monitord.storage.soundness import REQUIRED, TABLES
 from monitord.storage.tables import metadata
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, make_incident
 from tests.fakes import START, a_process, some_rates
 
-Maker = Callable[..., Incident]
 VALUES: dict[str, Any] = {
     "null": None,
     "text": "x",
@@ -60,25 +60,41 @@ def test_every_column_of_every_table_has_its_check() -> None:
         assert must <= REQUIRED[table.name], table.name
 
 
-_BUILT: dict[str, Path] = {}
+# Of each table more rows than it has columns; what a call costs goes by the incidents that there are.
+INCIDENTS = {"incident": 40, "profile_capture": 14}
+FEW = 6
+Whole = Callable[[int], str]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], tuple[str, Path]]:
+    """A store with so many incidents, each made once: its folder, and the incident that stays whole."""
+
+    @functools.cache
+    def build(count: int) -> tuple[str, Path]:
+        folder = tmp_path_factory.mktemp("whole") / "data"
+        return _build(folder, count), folder
+
+    return build
 
 
 @pytest.fixture
-def good(new_incident: Maker, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A store with more incidents than any table has columns, history, events and plans; one stays whole."""
-    if not _BUILT:
-        folder = tmp_path_factory.mktemp("whole") / "data"
-        _BUILT[_build(folder, new_incident)] = folder
-    ((name, folder),) = _BUILT.items()
-    shutil.copytree(folder, data_dir)
-    return name
+def whole(built: Callable[[int], tuple[str, Path]], data_dir: Path) -> Whole:
+    """Make a store with so many incidents, history, events and plans; gives the incident that stays whole."""
+
+    def copy(count: int) -> str:
+        name, folder = built(count)
+        shutil.copytree(folder, data_dir)
+        return name
+
+    return copy
 
 
-def _build(folder: Path, new_incident: Maker) -> str:
+def _build(folder: Path, count: int) -> str:
     store = open_store(folder)
-    for number in range(42):
-        store.save_incident(new_incident(name=f"python{number}"))
-    store.save_incident(whole := new_incident(name="python-good"))
+    for number in range(count - 1):
+        store.save_incident(make_incident(name=f"python{number}"))
+    store.save_incident(whole := make_incident(name="python-good"))
     for number in range(12):
         at = START + timedelta(minutes=number)
         store.add_history([some_rates(number, [a_process()])])
@@ -97,10 +113,11 @@ def damage(database: Path, table: str, value: Any, spared: str) -> None:
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         found = connection.execute(f"SELECT rowid FROM {table} {spare} ORDER BY rowid DESC")  # noqa: S608
         rows = [row[0] for row in found]
+        assert len(rows) >= len(columns), "a row for each column"
         schema = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", [table]).fetchone()[0]
         _alter(connection, table, schema.replace(" NOT NULL", ""))
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
-        for column, row in zip(columns, rows, strict=False):
+        for column, row in zip(columns, rows, strict=False):  # more rows than columns
             if column == "id" and not isinstance(value, int):
                 continue  # the row's own number: SQLite itself refuses anything else
             cell, given = (value, ()) if isinstance(value, str) and "CAST" in value else ("?", (value,))
@@ -118,8 +135,9 @@ def _alter(connection: sqlite3.Connection, table: str, schema: str) -> None:
 
 @pytest.mark.parametrize("kind", VALUES)
 @pytest.mark.parametrize("table", TABLES)
-def test_a_value_hides_nothing_else(table: str, kind: str, good: str, here: Cli, data_dir: Path) -> None:
+def test_a_value_hides_nothing_else(table: str, kind: str, whole: Whole, here: Cli, data_dir: Path) -> None:
     """Every command answers without a traceback, the sound incident is there, and after the cure all is well."""
+    good = whole(INCIDENTS.get(table, FEW))
     damage(data_dir / "monitord.db", table, VALUES[kind], good)
     told = False
     for words in ASKING:
@@ -142,9 +160,10 @@ def test_a_value_hides_nothing_else(table: str, kind: str, good: str, here: Cli,
 
 
 def test_hotspots_that_are_damaged_or_none_leave_the_function_unknown(
-    good: str, here: Cli, data_dir: Path
+    whole: Whole, here: Cli, data_dir: Path
 ) -> None:
     """`recent` shows the row; its function is null, whatever stands where the hotspots should."""
+    whole(FEW)
     with closing(sqlite3.connect(data_dir / "monitord.db")) as database:
         for held in ("{", "[]", '[{"function": 7}]', "[7]", b"\xff"):
             database.execute("UPDATE incident SET hotspots = ?", (held,))
