@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from monitord.actions.moments import Leader, Moment
-from monitord.actions.recorders_box import RecordersBox, boot_ns, is_late
+from monitord.actions.recorders_box import Lately, RecordersBox, boot_ns, is_late
 from monitord.profiles.consumers import Consumer
 from monitord.profiles.ring_document import Ring
-from monitord.profiles.ring_slice import cut
+from monitord.profiles.ring_slice import ran
 
-_OVER_S = 2.0  # up to the moment
+_OVER = timedelta(seconds=2)  # up to the moment
 _NS_PER_S = 1_000_000_000
 
 
-def with_functions(shown: Moment, box: RecordersBox) -> Moment:
-    """Return it with who ran in the seconds before it, those that led included, and in which functions."""
-    if not is_late(shown.at):
+def with_functions(shown: Moment, box: RecordersBox, step_s: float | None = None) -> Moment:
+    """Return it with who ran in the seconds before it, those that led included, and in which functions.
+
+    `step_s`: it stands for a step of that length; where no pass of it is stored yet, who ran in it is told.
+    """
+    since, until = _seconds(shown, step_s)
+    if not is_late(until):
         return shown
-    until_ns = boot_ns(shown.at)
-    ring = box.whole(until_ns)
-    ran = _consumers(ring, until_ns) if ring is not None else ()
-    if not ran:
+    ring = box.whole(boot_ns(until))
+    seen = _consumers(ring, boot_ns(since), boot_ns(until)) if ring is not None else ()
+    if not seen:
         return replace(shown, notes=(*shown.notes, box.why_not)) if box.why_not else shown
-    note = f"from the recorder's black box, of the {_OVER_S:g} s before: functions, and who began meanwhile"
-    known = {one.pid: one for one in ran}
+    which = "the 2 s before" if until - since == _OVER else "its seconds"
+    note = f"from the recorder's black box, of {which}: functions, and who began meanwhile"
+    known = {one.pid: one for one in seen}
     leaders = [_named(one, known.pop(one.pid, None)) for one in shown.leaders]
     leaders += map(_leader, known.values())  # who began after the pass that is stored
     return replace(
@@ -36,10 +41,33 @@ def with_functions(shown: Moment, box: RecordersBox) -> Moment:
     )
 
 
-def _consumers(ring: Ring, until_ns: int) -> Sequence[Consumer]:
-    """None where the document begins later: then nothing is known."""
-    until_s = (until_ns - ring.began_ns) / _NS_PER_S
-    return cut(ring, until_s - _OVER_S, until_s).consumers if until_s >= _OVER_S else ()
+def with_late_functions(shown: Moment, lately: Lately) -> Moment:
+    """Return a moment of now with the functions that those that lead were seen in a little earlier."""
+    ring = lately.ring()
+    if ring is None:
+        return shown
+    known = {one.pid: one for one in ran(ring, 0, (ring.ended_ns - ring.began_ns) / _NS_PER_S)}
+    leaders = tuple(_named(one, known.get(one.pid)) for one in shown.leaders)
+    if leaders == tuple(shown.leaders):
+        return shown
+    ago_s = (boot_ns(shown.at) - ring.ended_ns) / _NS_PER_S
+    note = f"functions of others are from the recorder's black box, {max(0.0, ago_s):.0f} s ago"
+    return replace(shown, leaders=leaders, notes=(*shown.notes, note))
+
+
+def _seconds(shown: Moment, step_s: float | None) -> tuple[datetime, datetime]:
+    """Which seconds a moment is about: those before it, or before the pass that stands for its step."""
+    if step_s is not None and shown.taken_at is None:
+        return shown.at, min(shown.at + timedelta(seconds=step_s), datetime.now(UTC))
+    until = shown.at if step_s is None or shown.taken_at is None else shown.taken_at
+    return until - _OVER, until
+
+
+def _consumers(ring: Ring, since_ns: int, until_ns: int) -> Sequence[Consumer]:
+    """None where the document knows less than two seconds of them: then nothing is known."""
+    since_s, until_s = ((at_ns - ring.began_ns) / _NS_PER_S for at_ns in (since_ns, until_ns))
+    is_known = until_s >= min(_OVER.total_seconds(), until_s - since_s)
+    return ran(ring, since_s, until_s) if is_known else ()
 
 
 def _named(one: Leader, found: Consumer | None) -> Leader:

@@ -15,14 +15,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monitord.actions.recorders_box import RecordersBox, boot_ns, is_late
+from monitord.actions.recorders_box import RecordersBox, boot_ns
 from monitord.actions.stacks import Stacks, check
 from monitord.actions.top import CLOSES_WITHIN_S, named, own_box, own_processes, why_not_open
 from monitord.actions.workspace import Workspace
 from monitord.errors import NotFoundError, PermissionDeniedError
 from monitord.export.encoding import iso
 from monitord.profiles.ring_document import Ring, read_ring
-from monitord.profiles.ring_slice import as_plain, cut, seconds
+from monitord.profiles.ring_slice import Slice, as_plain, cut, seconds
 
 if TYPE_CHECKING:
     from monitord.stacks.box import BlackBox
@@ -88,15 +88,18 @@ class LiveStacks:
         """Return the stacks of a span as the recorder's box has them; None where it has nothing."""
         check(since, until)
         with self._lock:
-            return self._recorders(since, until) if is_late(since) else None
+            return self._recorders(since, until)
+
+    def ran(self, since: datetime, until: datetime) -> tuple[Slice | None, str]:
+        """Return what the recorder's box has of a span, or why that is not known; as `RecordersBox.ran`."""
+        with self._lock:
+            return self._recorder.ran(since, until)
 
     def _recorders(self, since: datetime, until: datetime) -> Stacks | None:
-        since_ns, until_ns = boot_ns(since), boot_ns(until)
-        ring = self._recorder.span(since_ns, until_ns)
-        if ring is None:
+        found, _why_not = self._recorder.ran(since, until)
+        if found is None:
             return None
-        tree = as_plain(cut(ring, *((at_ns - ring.began_ns) / _NS_PER_S for at_ns in (since_ns, until_ns))))
-        return Stacks(since, until, {"kind": "recorder", "scope": ring.scope}, (), tree)
+        return Stacks(since, until, {"kind": "recorder", "scope": found.scope}, (), as_plain(found))
 
     def stacks(self, since: datetime, until: datetime) -> Stacks:
         """Return the stacks of a span: of the time before it was opened, or of everybody, the recorder's.

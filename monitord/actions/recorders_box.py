@@ -5,6 +5,7 @@ Nothing is stored for it. A document is used as long as it tells enough.
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -12,12 +13,15 @@ from io import BytesIO
 from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError, PermissionDeniedError, UnreachableError
 from monitord.profiles.ring_document import Ring, read_ring
+from monitord.profiles.ring_slice import Slice, cut
 from monitord.recorder.requesting import ask_span
 from monitord.recorder.requests import LONGEST_S
 from monitord.recorder.status import read_status
 
 _WITHIN_S = 12.0  # it may rest from the last answer
 _ASKS_AGAIN_AFTER_S = 10.0  # where it gave nothing: a page asks every second
+_SAME_SPAN_NS = 50_000_000  # that is asked again by another clock
+_LATELY_S = 10.0
 _NS_PER_S = 1_000_000_000
 
 
@@ -27,6 +31,7 @@ class RecordersBox:
     def __init__(self, workspace: Workspace) -> None:
         self._data_dir = workspace.data_dir
         self._held: Ring | None = None
+        self._part: tuple[int, int, Ring] | None = None  # a span that was asked for, and what there was
         self._failed_s = float("-inf")
         self.why_not = ""
 
@@ -44,7 +49,25 @@ class RecordersBox:
         held = self._held
         if held is not None and held.began_ns <= since_ns and until_ns <= held.ended_ns:
             return held
-        return self._asked(since_ns, min(until_ns, now_ns()))
+        until_ns = min(until_ns, now_ns())
+        if self._part is not None and _is_within(since_ns, until_ns, self._part):
+            return self._part[2]
+        found = self._asked(since_ns, until_ns)
+        self._part = (since_ns, until_ns, found) if found is not None else None
+        return found
+
+    def ran(self, since: datetime, until: datetime) -> tuple[Slice | None, str]:
+        """Return what ran between two moments of the last 100 s, and why that is not known.
+
+        Both say nothing of an earlier time, and where nobody records.
+        """
+        if not is_late(since):
+            return None, ""
+        since_ns, until_ns = boot_ns(since), boot_ns(until)
+        ring = self.span(since_ns, until_ns)
+        if ring is None:
+            return None, self.why_not
+        return cut(ring, *((at_ns - ring.began_ns) / _NS_PER_S for at_ns in (since_ns, until_ns))), ""
 
     def _asked(self, since_ns: int, until_ns: int) -> Ring | None:
         if until_ns <= since_ns or time.monotonic() - self._failed_s < _ASKS_AGAIN_AFTER_S:
@@ -60,6 +83,31 @@ class RecordersBox:
                 return None  # it answered: another span may be known
         self._failed_s = time.monotonic()
         return None
+
+
+def _is_within(since_ns: int, until_ns: int, part: tuple[int, int, Ring]) -> bool:
+    return part[0] <= since_ns + _SAME_SPAN_NS and until_ns <= part[1] + _SAME_SPAN_NS
+
+
+class Lately:
+    """The last ten seconds, ten seconds old at most; asked on a thread of its own, so that nobody waits."""
+
+    def __init__(self, box: RecordersBox) -> None:
+        self._box = box
+        self._ring: Ring | None = None
+        self._thread: threading.Thread | None = None
+
+    def ring(self) -> Ring | None:
+        """Return the last answer, if it is of the last half a minute; one that is old is asked for anew."""
+        age_s = (now_ns() - self._ring.ended_ns) / _NS_PER_S if self._ring is not None else float("inf")
+        if age_s > _LATELY_S and (self._thread is None or not self._thread.is_alive()):
+            self._thread = threading.Thread(target=self._ask, name="recorder's box", daemon=True)
+            self._thread.start()
+        return self._ring if age_s < 3 * _LATELY_S else None
+
+    def _ask(self) -> None:
+        until_ns = now_ns()
+        self._ring = self._box.span(until_ns - int(_LATELY_S * _NS_PER_S), until_ns) or self._ring
 
 
 def now_ns() -> int:

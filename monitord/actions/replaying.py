@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from monitord.actions.late_moments import with_functions
-from monitord.actions.moments import Moment, MomentReader
+from monitord.actions.moments import Moment, MomentReader, moments
 from monitord.actions.recorders_box import RecordersBox
 from monitord.actions.unknown_stretches import stretch_between
 from monitord.actions.workspace import Workspace
@@ -67,6 +67,13 @@ class Replay:
         """Return the moment at which the next incident was raised, or the one before."""
         raised_at = self._reader.incident_beside(shown.at, is_next=is_next)
         return self.at(raised_at) if raised_at is not None else None
+
+
+def replayed_rows(workspace: Workspace, since: datetime, until: datetime, step_s: float) -> Iterator[Moment]:
+    """Return an iterator over the steps of a period, with who ran in those of the last 100 s."""
+    found = moments(workspace, since, until, step_s)
+    box = RecordersBox(workspace)
+    return (with_functions(shown, box, min(step_s, (until - shown.at).total_seconds())) for shown in found)
 
 
 @contextmanager

@@ -13,10 +13,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitord.actions.late_moments import with_late_functions
 from monitord.actions.live_readings import LiveReadings
 from monitord.actions.moment_incidents import incident_of
 from monitord.actions.moment_shapes import totals_row
 from monitord.actions.moments import Leader, Moment, leader_of, totals_of
+from monitord.actions.recorders_box import Lately, RecordersBox
 from monitord.actions.workspace import Workspace
 from monitord.export.encoding import iso
 from monitord.export.shapes import consumer_row
@@ -65,12 +67,19 @@ class LiveMoment:
 def live_moments(workspace: Workspace, interval_s: float, goes_on: GoesOn) -> Iterator[LiveMoment]:
     """Yield the machine as it is, interval by interval, until `goes_on` says no.
 
-    Where the kernel grants no ring no function is known; that is said, with what to type.
+    Where the caller's own box does not see everybody, functions of the others are the recorder's, if it
+    tells. Where nobody knows any, that is said, with what to type.
     """
+    lately = Lately(RecordersBox(workspace))
     with _functions(workspace) as functions, LiveReadings(workspace) as readings:
+        if not functions.sees_all:
+            lately.ring()  # by the first second it is there
         while goes_on(interval_s):
             seen = functions.since_last()
-            yield _joined(seen, readings.look(), readings.incidents())
+            live = _joined(seen, readings.look(), readings.incidents())
+            yield (
+                live if functions.sees_all else replace(live, moment=with_late_functions(live.moment, lately))
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,11 @@ class _Functions:
     def __init__(self, box: BlackBox | None, folder: Path, why_not: str = "") -> None:
         self._box, self._folder, self._why_not = box, folder, why_not
         self._since_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether it sees processes of everybody."""
+        return self._box is not None and self._box.status()["scope"] == "machine"
 
     def since_last(self) -> _Seen:
         since_ns, self._since_ns = self._since_ns, time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -114,7 +128,7 @@ def _functions(workspace: Workspace) -> Iterator[_Functions]:
                 yield _Functions(box, Path(folder))
             else:
                 words = (
-                    f"cannot see functions: {reason}; try `sudo monitord top`; `monitord doctor` says more"
+                    f"cannot see functions itself: {reason}; try `sudo monitord top`; see `monitord doctor`"
                 )
                 yield _Functions(None, Path(folder), words)
     finally:

@@ -37,8 +37,7 @@ def _cells(moment: Moment) -> list[Cell]:
     incidents = Cell(" ".join(one.id for one in moment.incidents), ("red",))
     totals, first = moment.totals, moment.leaders[0] if moment.leaders else None
     if totals is None:
-        reason = moment.unknown.reason if moment.unknown else ""
-        return [Cell("?"), *[Cell("")] * 4, Cell(f"unknown: {reason}", ("yellow",)), Cell(""), incidents]
+        return [Cell("?"), *[Cell("")] * 4, _led_by(moment, first), _function(first), incidents]
     percent = totals.machine_percent
     return [
         Cell(
@@ -51,7 +50,7 @@ def _cells(moment: Moment) -> list[Cell]:
             for rate in (totals.disk_bytes_per_s, totals.network_bytes_per_s)
         ),
         _led_by(moment, first),
-        Cell(first.function or "" if first else ""),
+        _function(first),
         incidents,
     ]
 
@@ -62,4 +61,11 @@ def _led_by(moment: Moment, first: Leader | None) -> Cell:
     name = f"{first.name}{used}" if first else ""
     if moment.unknown is None:
         return Cell(name, ("bold",))
-    return Cell(f"{name} (part unknown: {moment.unknown.reason})", ("yellow",))
+    if not name:
+        return Cell(f"unknown: {moment.unknown.reason}", ("yellow",))
+    what = "part" if moment.totals is not None else "all else"
+    return Cell(f"{name} ({what} unknown: {moment.unknown.reason})", ("yellow",))
+
+
+def _function(first: Leader | None) -> Cell:
+    return Cell(first.function or "" if first else "")

@@ -82,9 +82,9 @@ def _step_s(step: str | None) -> float:
 
 
 def _rows(context: CliContext, period: tuple[datetime, datetime], step_s: float, view: View) -> None:
-    from monitord.actions.moments import moments
+    from monitord.actions.replaying import replayed_rows
 
-    found = moments(context.workspace, *period, step_s)
+    found = replayed_rows(context.workspace, *period, step_s)
     try:
         first = next(found, None)  # opens the store: before anything is written
     except NotFoundError:

@@ -22,6 +22,7 @@ _NS_PER_S = 1_000_000_000
 class Slice:
     """`cpu_s` is what all of them used, in seconds of one core; a tree's values are samples."""
 
+    scope: str
     consumers: Sequence[Consumer]
     tree: FlameTree
     sample_count: int
@@ -31,21 +32,52 @@ class Slice:
 
 def cut(ring: Ring, since_s: float, until_s: float) -> Slice:
     """Return what ran between two moments, in seconds from the document's beginning."""
+    part, since_ns = _part(ring, since_s, until_s)
+    profile = profile_of(part)
+    tree = grow(profile)
+    weight = sum(sample[3] for sample in part.samples)
+    return Slice(
+        scope=ring.scope,
+        consumers=consumers(part, since_ns),
+        tree=tree,
+        sample_count=len(part.samples),
+        cpu_s=round(weight * ring.period_s, 3),
+        notes=profile.notes,
+    )
+
+
+def ran(ring: Ring, since_s: float, until_s: float) -> tuple[Consumer, ...]:
+    """Return who ran between two moments, as `cut`, and nothing of their stacks."""
+    return consumers(*_part(ring, since_s, until_s))
+
+
+def _part(ring: Ring, since_s: float, until_s: float) -> tuple[Ring, int]:
+    """The document up to the second moment, with samples from the first on, and when that is."""
     length_ns = ring.ended_ns - ring.began_ns
     since_ns = min(max(0, int(since_s * _NS_PER_S)), length_ns)
     until_ns = min(max(since_ns, int(until_s * _NS_PER_S)), length_ns)
     samples = [sample for sample in ring.samples if since_ns <= sample[0] < until_ns]
-    part = replace(ring, samples=samples, ended_ns=ring.began_ns + until_ns)
-    profile = profile_of(part)
-    tree = grow(profile)
-    weight = sum(sample[3] for sample in samples)
-    return Slice(
-        consumers=consumers(part, ring.began_ns + since_ns),
-        tree=tree,
-        sample_count=len(samples),
-        cpu_s=round(weight * ring.period_s, 3),
-        notes=profile.notes,
-    )
+    return replace(ring, samples=samples, ended_ns=ring.began_ns + until_ns), ring.began_ns + since_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Hot:
+    """A function and its own part of a slice's samples; `place` is its file, empty where none is known."""
+
+    function: str
+    place: str
+    self_share: float
+
+
+def hottest(part: Slice, most: int) -> list[Hot]:
+    """Return the functions that ran themselves, of all processes, the hottest first."""
+    own: defaultdict[tuple[str, str], float] = defaultdict(float)
+    for node in part.tree.nodes:
+        if node.own:
+            name, place, _kind = part.tree.functions[node.function]
+            own[redact_name(name), redact_name(place)] += node.own
+    ranked = sorted(own.items(), key=lambda item: -item[1])[:most]
+    return [Hot(*of, round(count / part.tree.total, 4)) for of, count in ranked]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from monitord.actions.late_moments import with_functions
+from monitord.actions.late_moments import with_functions, with_late_functions
+from monitord.actions.machine_spans import span
 from monitord.actions.moments import Leader, Moment
-from monitord.actions.recorders_box import RecordersBox, now_ns
+from monitord.actions.recorders_box import Lately, RecordersBox, now_ns
 from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError
 from monitord.model import SnapshotRequest
 from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.recorder.requests import RequestServer
+from monitord.storage import open_store
+from tests.patience import PATIENCE_S
 
 LED, BEGAN = 71, 72
 
@@ -68,6 +72,65 @@ def test_before_the_document_and_outside_the_last_seconds_nothing_is_added(
     box: RecordersBox, ago_s: float
 ) -> None:
     assert seen(box, ago_s, Leader(LED, "led", 7.0)) == {LED: (7.0, None)}
+
+
+def test_a_step_has_who_ran_in_it_or_before_the_pass_that_stands_for_it(box: RecordersBox) -> None:
+    """Five seconds of which no pass is stored; and the same with one, whose two seconds count."""
+    now = datetime.now(UTC)
+    began = now - timedelta(seconds=5)
+    bare = with_functions(Moment(began), box, 5.0)
+    assert {one.pid: (one.cpu_percent, one.function) for one in bare.leaders} == {
+        LED: (50.0, "led_loop"),
+        BEGAN: (50.0, "began_loop"),
+    }
+    assert "of its seconds" in bare.notes[-1]
+    read = with_functions(
+        Moment(began, now - timedelta(seconds=1), leaders=[Leader(LED, "led", 7.0)]), box, 5.0
+    )
+    assert [(one.pid, one.function) for one in read.leaders] == [(BEGAN, "began_loop"), (LED, "led_loop")]
+    assert with_functions(Moment(now - timedelta(seconds=30)), box, 5.0).leaders == (), "before the document"
+
+
+def test_a_span_of_the_last_seconds_has_the_functions_of_all_that_ran(
+    box: RecordersBox, data_dir: Path
+) -> None:
+    """Asked once for the span's functions and for its stacks; of an older one incidents alone tell."""
+    open_store(data_dir).close()
+    until = datetime.now(UTC)
+    since = until - timedelta(seconds=4)
+    found = span(Workspace(data_dir), since, until, box.ran(since, until))
+    assert {(one["function"], one["self_share_mean"]) for one in found.functions} == {
+        ("led_loop", 0.5),
+        ("began_loop", 0.5),
+    }
+    assert found.functions_of == "machine"
+    assert not any("incidents alone" in limit for limit in found.limits)
+    again = time.monotonic()
+    assert box.ran(since, until)[0] is not None
+    assert time.monotonic() - again < 1, "the recorder rests for a second before it answers again"
+    assert box.ran(since - timedelta(seconds=200), until) == (None, "")
+
+
+def test_now_has_functions_of_a_little_earlier_as_soon_as_they_are_there(box: RecordersBox) -> None:
+    lately = Lately(box)
+    shown = Moment(datetime.now(UTC), leaders=(Leader(LED, "led", 7.0), Leader(5, "idle", 0.0)))
+    deadline_s = time.monotonic() + PATIENCE_S
+    while (found := with_late_functions(shown, lately)) is shown:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    assert [(one.pid, one.cpu_percent, one.function) for one in found.leaders] == [
+        (LED, 7.0, "led_loop"),
+        (5, 0.0, None),
+    ]
+    assert "s ago" in found.notes[-1]
+
+
+def test_without_a_recorder_now_is_as_it_was_read(data_dir: Path) -> None:
+    lately = Lately(RecordersBox(Workspace(data_dir)))
+    shown = Moment(datetime.now(UTC), leaders=(Leader(LED, "led", 7.0),))
+    for _ in range(20):
+        assert with_late_functions(shown, lately) is shown
+        time.sleep(0.01)
 
 
 def test_why_the_recorder_did_not_tell_is_said(data_dir: Path) -> None:

@@ -18,6 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitord.actions.moments import Leader, Moment
+from monitord.actions.unknown_stretches import UnknownStretch
+from monitord.cli.moment_table import moment_table
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style, cut, display_width, pad, wants_colour
 from monitord.cli.when import local_stamp
@@ -212,3 +215,13 @@ def test_a_refusal_is_said_once_and_without_a_tool_that_was_never_reached(store,
     assert here("show", "1").out.count("profiling is switched off") == 1
     assert "auto refused" not in here("recent").out
     assert "profile refused" in here("recent").out
+
+
+def test_a_row_of_which_no_pass_is_stored_tells_who_ran_and_what_is_not_known() -> None:
+    """By the recorder's box; without it nothing but why."""
+    at = datetime(2026, 3, 4, 3, 0, tzinfo=UTC)
+    unknown = UnknownStretch(at, None, "not stored yet")
+    ran = Moment(at, leaders=(Leader(7, "shop", 93.0, function="validate"),), unknown=unknown)
+    shown = list(moment_table([ran, Moment(at, unknown=unknown)], 120, Style(False), utc=True))
+    assert shown[1].rstrip().endswith(" shop 93 % (all else unknown: not stored yet)  validate")
+    assert shown[2].rstrip().endswith("unknown: not stored yet")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -15,6 +18,7 @@ import pytest
 from monitord.actions.live_stacks import LiveStacks
 from monitord.actions.workspace import Workspace
 from tests.flow.recorder import FAST, SPIKE, Recorder, stutter
+from tests.patience import PATIENCE_S
 from tests.profiles.chromium import Chromium
 from tests.web.browsing import logged_in
 from tests.web.serving import WebServer
@@ -57,6 +61,38 @@ def test_replay_names_the_function_of_a_moment_ago(daemon: Recorder, spiked_at: 
     assert daemon.incidents() == []
 
 
+def test_rows_of_replay_name_the_function_of_a_moment_ago(daemon: Recorder, spiked_at: datetime) -> None:
+    """Also of a step of which no pass is stored yet; of one before the box began nothing is said."""
+    rows = daemon.ask("replay", "-S", "40s", "--step", "10s")
+    named = [one for row in rows for one in row["leaders"] if one["name"] == NAME]
+    busiest = max(named, key=lambda one: one["cpu_percent"] or 0.0)
+    assert busiest["function"] == "stutter", "the row that it began in may know its start alone"
+    assert any("the recorder's black box" in note for row in rows for note in row["notes"])
+    earlier = daemon.ask("replay", "-S", "10min", "-U", "5min", "--step", "1min")
+    assert [row["leaders"] for row in earlier] == [[]] * 5
+
+
+def test_top_without_rights_has_functions_of_others_from_the_recorder(daemon: Recorder) -> None:
+    """Its own box sees its own user's processes; nobody waits for the recorder."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("no setpriv here")
+    somebody = "import os; os.setgid(4242); os.setuid(4242)\n"
+    other = daemon.spike(daemon.interpreter, "-c", somebody + stutter(30))
+    daemon.wait_for(lambda: Path(f"/proc/{other.pid}").stat().st_uid == 4242, "the other user's process")
+    time.sleep(2)  # so long is it seen
+    words = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *daemon.words("top", "-n", "5")]
+    began_s = time.monotonic()
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=PATIENCE_S, env={**os.environ, "COLUMNS": "160"}
+    )
+    other.kill()
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began_s < 25
+    (last, *_) = [line for line in reversed(done.stdout.splitlines()) if f" {NAME}" in line]
+    assert "stutter" in last
+    assert "functions of others are from the recorder's black box, " in done.stdout
+
+
 def test_a_page_opened_afterwards_has_the_seconds_and_their_stacks(
     daemon: Recorder, spiked_at: datetime
 ) -> None:
@@ -84,9 +120,16 @@ def test_the_page_shows_the_stacks_of_a_second_before_it_was_opened(
             logged_in(browser, server)
             begin = int(spiked_at.timestamp())
             browser.visit(f"{server.url}timeline?from={begin - 2}&to={begin + 1}")
-            browser.wait(f"document.querySelector('main').innerText.includes({json.dumps(NAME)})")
-            assert "From the recorder's black box" in browser.ask("document.querySelector('main').innerText")
+            text = "document.querySelector('main').innerText"
+            browser.wait(f'{text}.includes("From the recorder\'s black box")')
+            assert NAME in browser.ask(text)
             assert browser.ask("document.querySelector('#zone').textContent.includes('UTC')")
+            (functions,) = browser.ask(
+                "[...document.querySelectorAll('table')].filter(one => one.caption.textContent.startsWith('Of all that ran'))"
+                ".map(one => one.innerText)"
+            )
+            assert "stutter" in functions
+            assert "functions are kept of incidents alone" not in browser.ask("document.body.innerText")
             words = json.dumps("Look at what runs now")
             browser.click(
                 f"[...document.querySelectorAll('button')].find(one => one.textContent === {words})"

@@ -25,7 +25,9 @@ def course(asked: Question) -> dict[str, Any]:
 def span(asked: Question) -> dict[str, Any]:
     """Tell who ran in a span, which functions are known of it, which incidents fell into it."""
     asked.only("since", "until")
-    return machine_spans.span(asked.workspace, *_both_ends(asked)).as_json()
+    since, until = _both_ends(asked)
+    ran = asked.live.ran(since, until)
+    return machine_spans.span(asked.workspace, since, until, ran).as_json()
 
 
 def stacks_of(asked: Question) -> dict[str, Any]:

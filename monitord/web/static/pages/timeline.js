@@ -188,6 +188,12 @@ export async function render(root, params, api) {
   return () => { shut(); clearTimeout(waiting); };
 }
 
+const FUNCTIONS_OF = {
+  incidents: "Of the incidents in this span: from the black box and from captures",
+  machine: "Of all that ran in this span, from the recorder's black box",
+  "own processes": "Of the recorder's own user's processes, from its black box",
+};
+
 // --- what a span says ---------------------------------------------------------------------------------------
 function parts(got, chosen) {
   const isKnown = got.passes > 0;
@@ -207,12 +213,14 @@ function parts(got, chosen) {
     ], rows: got.processes.slice(0, 25),
   }) : null;
   const functions = got.functions.length ? table({
-    caption: "Of the incidents in this span: from the black box and from captures",
+    caption: FUNCTIONS_OF[got.functions_of],
     columns: [
       { title: "Function", class: "wide", cell: (one) => code(one.function) },
       { title: "Own time", class: "number", cell: (one) => percent(one.self_share_mean) },
-      { title: "Incidents", class: "number", cell: (one) => one.incidents },
-      { title: "Last", narrow: false, cell: (one) => incidentLink(one.last_incident) },
+      ...(got.functions_of === "incidents" ? [
+        { title: "Incidents", class: "number", cell: (one) => one.incidents },
+        { title: "Last", narrow: false, cell: (one) => incidentLink(one.last_incident) },
+      ] : [{ title: "File", class: "wide", cell: (one) => el("span", { class: "quiet" }, code(one.file)) }]),
     ], rows: got.functions,
   }) : null;
   const incidents = got.incidents.length ? table({
