@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -103,14 +103,18 @@ def bundle_of(
     return Bundle(chosen, datetime.now(UTC), None if raw else identities())
 
 
-def profile_in_form(evidence: Evidence, form: str, *, raw: bool) -> Written:
-    """Return a profile in a form of `monitord.profiles.writing`; `raw` hides nothing in it."""
-    return write_form(evidence, form, None if raw else _all_known_of(evidence.view))
+def profile_in_form(evidence: Evidence, form: str, *, raw: bool, key: bytes | None = None) -> Written:
+    """Return a profile in a form of `monitord.profiles.writing`; `raw` hides nothing in it.
+
+    `key` makes the stand-ins for names; without one they are others each time.
+    """
+    return write_form(evidence, form, None if raw else _all_known_of(evidence.view, key=key))
 
 
-def _all_known_of(*views: IncidentView) -> Identities:
+def _all_known_of(*views: IncidentView, key: bytes | None = None) -> Identities:
     """What this machine and the incidents give away, so that it is hidden in their profiles, too."""
-    cleaner = Cleaner(identities(views))
+    names = identities(views)
+    cleaner = Cleaner(names if key is None else replace(names, key=key))
     for view in views:
         learn_incident(cleaner, view)
     return cleaner.identities

@@ -1,4 +1,4 @@
-"""What is sent by OTLP at one go: incidents that were not taken yet, then figures."""
+"""What is sent by OTLP at one go: incidents that were not taken yet, then figures, then profiles."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from itertools import islice
 
 from monitord.actions import metrics, recorder
 from monitord.actions.workspace import Workspace
-from monitord.config.telling import OtlpSettings
+from monitord.config.telling import OtlpSettings, check_endpoint
 from monitord.errors import ConfigError, MonitordError, PermissionDeniedError
 from monitord.metrics.otlp_client import NotTakenError, OtlpClient
-from monitord.metrics.otlp_ledger import LEDGER_FILE, note, read_ledger, untold
+from monitord.metrics.otlp_ledger import LEDGER_FILE, Ledger, note, open_ledger, untold
 from monitord.metrics.otlp_messages import (
     LOGS,
     METRICS,
@@ -24,7 +24,7 @@ from monitord.metrics.otlp_messages import (
 from monitord.model import counted
 from monitord.recorder.locks import hold
 from monitord.recorder.status import moment_of
-from monitord.storage.artefacts.secret_sources import read_source
+from monitord.storage.artefacts.secret_sources import read_source, read_url
 from monitord.storage.views import IncidentView
 
 LOCK_FILE = "otlp.lock"
@@ -35,8 +35,9 @@ _BATCHES_AT_MOST = 20
 def send(workspace: Workspace, pause: Callable[[float], object] = time.sleep) -> str:
     """Send what the configuration wants; returns what was sent, in words. Raises MonitordError."""
     require_extra()
-    settings = workspace.settings.otlp
-    client = OtlpClient(settings.endpoint, headers_of(settings), settings.deadline_s, pause)
+    every = workspace.settings
+    settings = every.otlp
+    client = OtlpClient(_endpoint(settings), headers_of(settings), settings.deadline_s, pause)
     said = []
     with hold(workspace.data_dir / LOCK_FILE, "cannot send by OTLP: another sender is at it"):
         try:
@@ -44,9 +45,22 @@ def send(workspace: Workspace, pause: Callable[[float], object] = time.sleep) ->
                 said.append(_send_incidents(workspace, client))
             if "metrics" in settings.signals:
                 said.append(_send_figures(workspace, client))
+            if "profiles" in settings.signals:  # last: not every collector takes them
+                from monitord.actions.otlp_profiles import send_profiles
+
+                said.append(send_profiles(workspace, every, client))
         except NotTakenError as error:
             raise MonitordError(f"cannot send to {settings.endpoint}: {error}") from error
     return ", ".join(said)
+
+
+def _endpoint(settings: OtlpSettings) -> str:
+    url = read_url(settings.endpoint, "the OTLP endpoint")
+    try:
+        check_endpoint(url)
+    except ValueError as error:
+        raise ConfigError(f"invalid {settings.endpoint}: {error}") from None
+    return url
 
 
 def headers_of(settings: OtlpSettings) -> dict[str, str]:
@@ -70,27 +84,28 @@ def headers_of(settings: OtlpSettings) -> dict[str, str]:
 
 def _send_incidents(workspace: Workspace, client: OtlpClient) -> str:
     now = datetime.now(UTC)
-    ledger = read_ledger(workspace.data_dir, now)
+    path = workspace.data_dir / LEDGER_FILE
+    ledger = open_ledger(path, now)
     sent = rejected = 0
     words = ""
     with workspace.reader() as reader:
         waiting = untold(reader, ledger, now)
         for _ in range(_BATCHES_AT_MOST):
             batch = list(islice(waiting, _BATCH))
-            taken, words = _post(client, batch, now) if batch else (0, words)
-            sent, rejected = sent + taken, rejected + len(batch) - taken
-            if batch or not (workspace.data_dir / LEDGER_FILE).exists():  # the first time: when it began
-                note(workspace.data_dir, ledger, batch, now)
+            if batch:
+                taken, words = _post(client, batch, ledger)
+                sent, rejected = sent + taken, rejected + len(batch) - taken
+                note(path, ledger, batch, now)
             if len(batch) < _BATCH:
                 break
     refused = f", {rejected} refused by it{f' ({words})' if words else ''}" if rejected else ""
     return f"{counted(sent, 'incident')}{refused}"
 
 
-def _post(client: OtlpClient, batch: list[IncidentView], now: datetime) -> tuple[int, str]:
+def _post(client: OtlpClient, batch: list[IncidentView], ledger: Ledger) -> tuple[int, str]:
     """Post a batch; of one that is bad data the halves, until the bad one stands alone and is left out."""
     try:
-        rejected, words = rejected_logs(client.post(LOGS, logs_request(batch, now)))
+        rejected, words = rejected_logs(client.post(LOGS, logs_request(batch, ledger.key_of)))
         return len(batch) - min(rejected, len(batch)), words
     except NotTakenError as error:
         if not error.is_bad_data:
@@ -98,8 +113,8 @@ def _post(client: OtlpClient, batch: list[IncidentView], now: datetime) -> tuple
         if len(batch) == 1:
             return 0, str(error)
     middle = len(batch) // 2
-    first, words = _post(client, batch[:middle], now)
-    second, more = _post(client, batch[middle:], now)
+    first, words = _post(client, batch[:middle], ledger)
+    second, more = _post(client, batch[middle:], ledger)
     return first + second, words or more
 
 

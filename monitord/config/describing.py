@@ -50,9 +50,7 @@ COMMENTS = {
     "retention.ages": 'evidence that goes sooner: ["process=chrome:6h", "rule=cpu-hog:2d", "severity=1:12h"]',
     "events.max_events": "beyond so many the oldest loose ones and samples go; 0: no limit",
     "events.max_age_h": "loose ones and samples older than this go; 0: as `retention` has it",
-    "events.url": "where events are copied to: postgresql://… sqlite:////FOLDER/FILE, or file:/PATH,"
-    " credential:NAME,"
-    ' environment:NAME that hold such a URL; "": nowhere',
+    "events.url": 'where events are copied to: postgresql://… sqlite:////FOLDER/FILE; "": nowhere',
     "events.redact": "without secrets and people's names, as an export; false: as they are stored",
     "events.deadline_s": "a round of copying takes this long at most, and so does a question to the copy",
     "retention.policies": "own policies: names of entry points in monitord.retention_policies",
@@ -69,8 +67,7 @@ COMMENTS = {
     "storage.archive_after_h": "captures older than this move to the archive",
     "storage.archive_max_age_h": "with an archive evidence goes at this age instead of retention.max_age_h;"
     " 0: at that",
-    "state.url": 'what assistants\' sessions share: "": a SQLite file; postgresql://… redis://… and others,'
-    " or file:/PATH, credential:NAME, environment:NAME that hold such a URL",
+    "state.url": 'what assistants\' sessions share: "": a SQLite file; postgresql://… redis://… and others',
     "state.deadline_s": "a question to it takes this long at most",
     "analytics.warm_mb": "what the warm tier may take beside retention.max_total_mb; 0: there is none",
     "analytics.warm_days": "so many days stay in the warm tier, the newest",
@@ -96,10 +93,10 @@ COMMENTS = {
     "ship.deadline_s": "one file's transfer with all its tries takes this long at most",
     "otlp.endpoint": 'where incidents and figures go by OTLP/HTTP, e.g. "http://localhost:4318"; "": nowhere',
     "otlp.headers": 'sent along, e.g. ["authorization=file:/etc/monitord/otlp"]: the file holds the value',
-    "otlp.signals": "logs: a record an incident; metrics: the figures of docs/metrics.md",
+    "otlp.signals": "logs: a record an incident; metrics: the figures of docs/metrics.md;"
+    " profiles (experimental): the stacks of incidents",
     "otlp.deadline_s": "a try that takes longer has failed, and is tried again",
-    "fleet.url": 'the bucket that `monitord fleet` asks; "": that of `ship.url`;'
-    " or file:/PATH, credential:NAME, environment:NAME that hold it",
+    "fleet.url": 'the bucket that `monitord fleet` asks; "": that of `ship.url`',
     "fleet.download_mb": "so much of a bucket may come to this machine for one question",
     "log.level": "debug, info, warning or error",
     "log.style": "auto, logfmt or json; always on stderr",
@@ -108,7 +105,8 @@ COMMENTS = {
 
 def default_text() -> str:
     """A file in which every key stands commented out with its default, for `monitord config init`."""
-    lines = ["# monitord: every key with its default. Uncomment what you change.", ""]
+    lines = ["# monitord: every key with its default. Uncomment what you change."]
+    lines += ["# A URL may be where it stands instead: file:/PATH, credential:NAME, environment:NAME.", ""]
     defaults = msgspec.to_builtins(FileSettings())
     for section in (name for name in FileSettings.__struct_fields__ if name != "rules"):
         lines.append(f"[{section}]")

@@ -122,24 +122,28 @@ _HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}"
 
 
 class OtlpSettings(Section, frozen=True):
-    """Incidents and figures for OpenTelemetry: where to, with which headers, and which of the two."""
+    """Incidents, figures and profiles for OpenTelemetry: where to, with which headers, and which of them."""
 
     endpoint: Annotated[str, Meta(max_length=2000)] = ""
     headers: Annotated[
         tuple[Annotated[str, Meta(pattern=f"^{_HEADER}={KEY_SOURCE}$")], ...], Meta(max_length=16)
     ] = ()
-    signals: tuple[Literal["logs", "metrics"], ...] = ("logs", "metrics")
+    signals: tuple[Literal["logs", "metrics", "profiles"], ...] = ("logs", "metrics")
     deadline_s: Annotated[float, Meta(ge=1, le=15)] = 10.0
 
     def __post_init__(self) -> None:
-        if self.endpoint:
-            _check_endpoint(self.endpoint)
+        if self.endpoint and not re.fullmatch(KEY_SOURCE, self.endpoint):
+            check_endpoint(self.endpoint)
 
 
-def _check_endpoint(endpoint: str) -> None:
+def check_endpoint(endpoint: str) -> None:
+    """Raise ValueError for an endpoint that would not do; the words never hold it."""
     from urllib.parse import urlsplit  # where there is one alone: it would stay in the daemon
 
-    expected = "endpoint: expected https://HOST:PORT (http://… only to this machine), no user or options"
+    expected = (
+        "endpoint: expected https://HOST:PORT (http://… only to this machine), no user or options;"
+        " or file:/PATH, credential:NAME, environment:NAME"
+    )
     try:
         parts = urlsplit(endpoint)
         is_whole = bool(parts.hostname) and parts.port != 0 and endpoint.isascii() and " " not in endpoint

@@ -22,18 +22,25 @@ _TRIES = 3
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 10.0
 _ANSWER_AT_MOST = 64 << 10
 _BAD_DATA = frozenset({400, 413, 422})
+_NONE: Mapping[str, str] = {}
 
 
 class NotTakenError(MonitordError):
     """The endpoint did not take it, in words that hold no header.
 
-    `is_bad_data`: it will never take these bytes. `pause_s`: it may take them after so long; None: not soon.
+    `status` is what it answered, None where it answered nothing. `pause_s`: it may take them after so long;
+    None: not soon.
     """
 
-    def __init__(self, words: str, *, is_bad_data: bool = False, pause_s: float | None = None) -> None:
+    def __init__(self, words: str, *, status: int | None = None, pause_s: float | None = None) -> None:
         super().__init__(words)
-        self.is_bad_data = is_bad_data
+        self.status = status
         self.pause_s = pause_s
+
+    @property
+    def is_bad_data(self) -> bool:
+        """Whether it will never take these bytes."""
+        return self.status in _BAD_DATA
 
 
 class OtlpClient:
@@ -56,12 +63,12 @@ class OtlpClient:
         self._deadline_s = deadline_s
         self._pause = pause
 
-    def post(self, path: str, message: bytes) -> bytes:
+    def post(self, path: str, message: bytes, headers: Mapping[str, str] = _NONE) -> bytes:
         """Post a message below the endpoint, and return what was answered; raises NotTakenError."""
         body = gzip.compress(message, 6, mtime=0)
         for tries_left in reversed(range(_TRIES)):
             try:
-                return self._try(self._parts.path.rstrip("/") + path, body)
+                return self._try(self._parts.path.rstrip("/") + path, body, {**self._headers, **headers})
             except NotTakenError as error:
                 if error.pause_s is None or not tries_left:
                     raise
@@ -69,7 +76,7 @@ class OtlpClient:
                 self._pause(min(max(error.pause_s, backoff_s), _LONGEST_PAUSE_S))
         raise AssertionError
 
-    def _try(self, path: str, body: bytes) -> bytes:
+    def _try(self, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
         connection = self._connection()
         # A timeout of sockets is of each read: who sends a byte a second would hold us without end.
         late = threading.Event()
@@ -80,7 +87,7 @@ class OtlpClient:
             connection.connect()
             if late.is_set():  # it was not to be ended while its handshake went on
                 raise TimeoutError
-            connection.request("POST", path, body, self._headers)
+            connection.request("POST", path, body, headers)
             answer = connection.getresponse()
             _judge(answer.status, answer.headers.get("Retry-After"))
             said = answer.read(_ANSWER_AT_MOST)
@@ -119,12 +126,12 @@ def _judge(status: int, retry_after: str | None) -> None:
     if 200 <= status < 300:
         return
     if 300 <= status < 400:
-        raise NotTakenError(f"answered {status}, a redirect, which is not followed")
+        raise NotTakenError(f"answered {status}, a redirect, which is not followed", status=status)
     if status not in _RETRIED:
-        raise NotTakenError(f"answered {status}", is_bad_data=status in _BAD_DATA)
+        raise NotTakenError(f"answered {status}", status=status)
     seconds = (retry_after or "").strip()
     pause_s = float(seconds) if seconds.isdecimal() and len(seconds) < 6 else 0.0
-    raise NotTakenError(f"answered {status}", pause_s=pause_s)
+    raise NotTakenError(f"answered {status}", status=status, pause_s=pause_s)
 
 
 def _reason(error: Exception) -> str:

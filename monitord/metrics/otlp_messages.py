@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ _UNITS = (("_seconds", "s"), ("_bytes", "By"), ("_ratio", "1"))
 _WARN = 13  # SEVERITY_NUMBER_WARN
 _CUMULATIVE = 2  # AGGREGATION_TEMPORALITY_CUMULATIVE
 # One number beyond what the protocol has room for would keep everything else back for ever.
-_LARGEST_INTEGER = (1 << 63) - 1
+LARGEST_INTEGER = (1 << 63) - 1
 _LAST_NANOSECOND = (1 << 64) - 1  # in the year 2554
 
 
@@ -38,36 +38,48 @@ def require_extra() -> None:
         raise MonitordError(f"cannot import opentelemetry-proto; install it: {install_command('otlp')}")
 
 
-def logs_request(views: Sequence[IncidentView], now: datetime) -> bytes:
-    """Return incidents as one ExportLogsServiceRequest, redacted as an export is."""
+def logs_request(views: Sequence[IncidentView], key_of: Callable[[str], bytes]) -> bytes:
+    """Return incidents as one ExportLogsServiceRequest, redacted as an export is.
+
+    `key_of` gives the key of an incident's stand-ins.
+    """
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
     request = ExportLogsServiceRequest()
     resource = request.resource_logs.add()
-    _describe(resource.resource)
-    scope = resource.scope_logs.add()
-    scope.scope.name, scope.scope.version = "monitord", __version__
+    scope = described(resource, resource.scope_logs)
     for view in views:
-        told = next(iter(Bundle(partial(list, [view]), now, Identities()).incidents()))
+        told = told_of(view, key_of(view.correlation_id))
         record = scope.log_records.add()
-        record.time_unix_nano = record.observed_time_unix_nano = _nanoseconds(view.raised_at)
+        record.time_unix_nano = record.observed_time_unix_nano = nanoseconds(view.raised_at)
         record.severity_number, record.severity_text = _WARN, "WARN"
         record.event_name = "monitord.incident"
-        record.body.string_value = _text(told["verdict"])
+        record.body.string_value = text_of(told["verdict"])
         _set(record.attributes, _facts(view, told))
     return bytes(request.SerializeToString(deterministic=True))
 
 
+def told_of(view: IncidentView, key: bytes) -> Mapping[str, Any]:
+    """Return an incident as an export has it, redacted; `key` makes its stand-ins."""
+    return next(iter(Bundle(partial(list, [view]), view.raised_at, Identities(key=key)).incidents()))
+
+
 def rejected_logs(answer: bytes) -> tuple[int, str]:
     """Return how many records of those that it answers it did not take, and why in its words."""
-    from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
+    return rejected(answer, ExportLogsServiceResponse, "rejected_log_records")
+
+
+def rejected(answer: bytes, response: Any, count: str) -> tuple[int, str]:
+    """Return what the partial success of a response's kind says: its field `count`, and its words."""
+    from google.protobuf.message import DecodeError
+
     try:
-        said = ExportLogsServiceResponse.FromString(answer).partial_success
+        said = response.FromString(answer).partial_success
     except DecodeError:
         return 0, ""  # it took them: what it says besides is its own affair
-    return max(0, said.rejected_log_records), printable(said.error_message)[:200]
+    return max(0, getattr(said, count)), printable(said.error_message)[:200]
 
 
 def metrics_request(families: Iterable[Family], now: datetime, started_at: datetime | None) -> bytes:
@@ -76,15 +88,13 @@ def metrics_request(families: Iterable[Family], now: datetime, started_at: datet
 
     request = ExportMetricsServiceRequest()
     resource = request.resource_metrics.add()
-    _describe(resource.resource)
-    scope = resource.scope_metrics.add()
-    scope.scope.name, scope.scope.version = "monitord", __version__
+    scope = described(resource, resource.scope_metrics)
     for family in families:
         metric = scope.metrics.add()
         metric.name, metric.description = family.name, family.help
         metric.unit = next((unit for end, unit in _UNITS if family.name.endswith(end)), "")
-        start = _nanoseconds(started_at) if started_at and family.is_since_start else 0
-        _add_points(metric, family, _nanoseconds(now), start)
+        start = nanoseconds(started_at) if started_at and family.is_since_start else 0
+        _add_points(metric, family, nanoseconds(now), start)
     return bytes(request.SerializeToString(deterministic=True))
 
 
@@ -108,7 +118,7 @@ def _add_points(metric: Any, family: Family, at: int, start: int) -> None:
 def _add_exemplar(made: Any, point: Point) -> None:
     if point.exemplar is not None:
         shown = made.exemplars.add()
-        shown.time_unix_nano, shown.as_double = _nanoseconds(point.exemplar.at), point.exemplar.value
+        shown.time_unix_nano, shown.as_double = nanoseconds(point.exemplar.at), point.exemplar.value
         _set(shown.filtered_attributes, {point.exemplar.label: point.exemplar.word})
 
 
@@ -132,29 +142,47 @@ def _facts(view: IncidentView, told: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _describe(resource: Any) -> None:
+def described(resource: Any, scopes: Any) -> Any:
+    """Say in a message for one resource whose it is; its one scope, to be filled."""
     host = printable(socket.gethostname())[:64]
-    _set(resource.attributes, {"service.name": "monitord", "service.version": __version__, "host.name": host})
+    facts = {"service.name": "monitord", "service.version": __version__, "host.name": host}
+    _set(resource.resource.attributes, facts)
+    made = scopes.add()
+    made.scope.name, made.scope.version = "monitord", __version__
+    return made
 
 
 def _set(attributes: Any, facts: Mapping[str, Any]) -> None:
-    """What is not known is left out."""
-    for key, fact in facts.items():
-        if fact is None or fact == "" or (isinstance(fact, int) and abs(fact) > _LARGEST_INTEGER):
-            continue
+    for key, fact in known(facts):
         made = attributes.add()
         made.key = key
-        if isinstance(fact, float):
-            made.value.double_value = fact
-        elif isinstance(fact, int):
-            made.value.int_value = fact
-        else:
-            made.value.string_value = _text(fact)
+        put(made.value, fact)
 
 
-def _text(fact: object) -> str:
+def known(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield each with its key; what is not known, or no integer of the protocol's, is left out."""
+    for key, fact in facts.items():
+        if fact is not None and fact != "" and not (isinstance(fact, int) and abs(fact) > LARGEST_INTEGER):
+            yield key, fact
+
+
+def put(value: Any, fact: bool | float | str) -> None:
+    """Put a fact into an AnyValue."""
+    if isinstance(fact, bool):
+        value.bool_value = fact
+    elif isinstance(fact, float):
+        value.double_value = fact
+    elif isinstance(fact, int):
+        value.int_value = fact
+    else:
+        value.string_value = text_of(fact)
+
+
+def text_of(fact: object) -> str:
+    """Return it as a text of bounded length that a terminal can show."""
     return printable(str(fact))[:_LONGEST_TEXT]
 
 
-def _nanoseconds(moment: datetime) -> int:
+def nanoseconds(moment: datetime) -> int:
+    """Return it as the protocol counts time; a moment beyond that is its first or its last."""
     return min(max(0, int(moment.timestamp() * 1_000_000) * 1000), _LAST_NANOSECOND)

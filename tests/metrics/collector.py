@@ -19,10 +19,16 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
 )
+from opentelemetry.proto.collector.profiles.v1development.profiles_service_pb2 import (
+    ExportProfilesServiceRequest,
+    ExportProfilesServiceResponse,
+)
 
 from tests.patience import PATIENCE_S
 
+PROFILES = "/v1development/profiles"
 KINDS = {
+    PROFILES: (ExportProfilesServiceRequest, ExportProfilesServiceResponse),
     "/v1/logs": (ExportLogsServiceRequest, ExportLogsServiceResponse),
     "/v1/metrics": (ExportMetricsServiceRequest, ExportMetricsServiceResponse),
 }
@@ -30,16 +36,23 @@ KINDS = {
 
 @dataclass
 class Collector:
-    """`answers` are given first, one a request: a status, or a status with headers; then 200 to all."""
+    """`answers` are given first, one a request: a status, or a status with headers; then 200 to all.
+
+    `profiles_status` is given to all profiles. Their request number `holds_back` is taken, and answered never.
+    """
 
     answers: list[Any] = field(default_factory=list)
     refuses_word: str = ""
     rejected: int = 0
+    rejected_profiles: int = 0
+    profiles_status: int = 200
+    holds_back: int = 0
     trickles: bool = False
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     logs: list[ExportLogsServiceRequest] = field(default_factory=list)
     metrics: list[ExportMetricsServiceRequest] = field(default_factory=list)
+    profiles: list[ExportProfilesServiceRequest] = field(default_factory=list)
     port: int = 0
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -86,7 +99,15 @@ def collecting(**settings: Any) -> Iterator[Collector]:
             status, headers = self._verdict(body)
             said = answer()
             if status == 200:
-                (made.logs if self.path == "/v1/logs" else made.metrics).append(message)
+                {"/v1/logs": made.logs, "/v1/metrics": made.metrics, PROFILES: made.profiles}[
+                    self.path
+                ].append(message)
+                if self.path == PROFILES and made.holds_back == len(made.profiles):
+                    made.over.wait(PATIENCE_S)
+                    return
+                if made.rejected_profiles and self.path == PROFILES and message.resource_profiles:
+                    said.partial_success.rejected_profiles = made.rejected_profiles
+                    said.partial_success.error_message = "no\x1b[31m room"
                 if made.rejected and self.path == "/v1/logs":
                     said.partial_success.rejected_log_records = made.rejected
                     said.partial_success.error_message = "too\x1b[31m old"
@@ -100,6 +121,8 @@ def collecting(**settings: Any) -> Iterator[Collector]:
         def _verdict(self, body: bytes) -> tuple[int, dict[str, str]]:
             if made.refuses_word and made.refuses_word.encode() in body:
                 return 400, {}
+            if self.path == PROFILES and made.profiles_status != 200:
+                return made.profiles_status, {}
             told = made.answers.pop(0) if made.answers else 200
             return told if isinstance(told, tuple) else (told, {})
 

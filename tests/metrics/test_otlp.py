@@ -189,13 +189,29 @@ def test_no_moment_and_no_number_of_an_incident_keeps_the_others_back(year: int)
 
 def test_a_crash_before_the_note_sends_again_under_the_same_ids(workspace: Workspace) -> None:
     """At least once: what a backend gets twice it can tell by log.record.uid, byte for byte the same."""
-    before = (workspace.data_dir / LEDGER_FILE).read_bytes()
     with collecting() as collector:
+        with pytest.raises(MonitordError):
+            send(workspace, Collector(port=9), 'signals = ["logs"]')  # nobody is there: nothing is sent
+        before = (workspace.data_dir / LEDGER_FILE).read_bytes()
         send(workspace, collector, 'signals = ["logs"]')
         (workspace.data_dir / LEDGER_FILE).write_bytes(before)  # as after kill -9 between answer and note
         send(workspace, collector, 'signals = ["logs"]')
     assert sorted(collector.ids[:3]) == sorted(collector.ids[3:])
     assert collector.bodies[0] == collector.bodies[1]
+
+
+def test_a_name_has_the_same_stand_in_when_it_comes_again(workspace: Workspace) -> None:
+    """Stand-ins are of the incident's own key, kept with what was sent: the bytes are the same for ever."""
+    with closing(open_store(workspace.data_dir)) as store:
+        store.save_incident(make_incident(user="wolfgang", reason="/home/wolfgang/run.py took 97 %"))
+    with collecting() as collector:
+        send(workspace, collector, 'signals = ["logs"]')
+        ledger = json.loads((workspace.data_dir / LEDGER_FILE).read_bytes())
+        (workspace.data_dir / LEDGER_FILE).write_text(json.dumps({**ledger, "sent": {}}))
+        send(workspace, collector, 'signals = ["logs"]')
+    assert collector.bodies[0] == collector.bodies[1]
+    assert not any(b"wolfgang" in body for body in collector.bodies)
+    assert sum(b"user-" in body for body in collector.bodies) == 2
 
 
 def test_what_was_stored_before_it_was_configured_is_not_sent(workspace: Workspace) -> None:
