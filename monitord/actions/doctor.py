@@ -57,7 +57,7 @@ def _storage_urls(loaded: LoadedConfig) -> Iterator[Check]:
     except MonitordError as error:
         yield Check("storage url", "failure", str(error), "monitord config validate")
     else:
-        yield Check("storage url", "ok", "supported; `monitord storage status` tries it")
+        yield Check("storage url", "ok", "no fault found; `monitord storage status` tries it")
 
 
 def _surroundings(workspace: Workspace, settings: Settings) -> Surroundings:

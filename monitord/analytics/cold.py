@@ -30,6 +30,7 @@ from monitord.storage.artefacts.errors import (
     ArtefactExistsError,
     MissingArtefactError,
 )
+from monitord.storage.artefacts.secret_sources import read_url
 from monitord.storage.asking import ignore_damage
 from monitord.storage.objects import Absent, Expected, ObjectInfo, Objects, open_objects
 from monitord.storage.schema import WARM_NAME
@@ -122,7 +123,7 @@ class ColdTier:
         cls, url: str, data_dir: Path, *, writes: bool = False, now: datetime | None = None
     ) -> ColdTier:
         """Open `analytics.cold_url`; "" stands for none. Raises MonitordError."""
-        objects = open_objects(url, create=writes) if url else None
+        objects = open_objects(read_url(url, "the cold tier"), create=writes) if url else None
         state = _read_state(data_dir) if url else None
         return cls(objects, data_dir, writes, now or datetime.now(UTC), state)
 

@@ -74,7 +74,9 @@ def serve(
     with listen(LOOPBACK, port) as listener:
         token = read_or_make_token(token_path)
         settings = workspace.settings.state
-        url = read_url(settings.url, "the state") or f"sqlite:///{token_path.with_name(STATE_FILE)}"
+        url = (
+            read_url(settings.url, "the state") or f"sqlite:///{token_path.with_name(STATE_FILE).absolute()}"
+        )
         with contextlib.closing(open_state(url, within_s=settings.deadline_s)) as state:
             holder = hashlib.sha256(token.encode()).hexdigest()  # a new token has new sessions
             sessions = Sessions(state, holder, settings.deadline_s)

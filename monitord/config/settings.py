@@ -25,6 +25,11 @@ RuleMetric = Literal[
 ]  # fmt: skip
 
 
+# It may hold a secret, so a source that holds it may stand in its place: `secret_sources.read_url` reads it
+# when it is used.
+Url = Annotated[str, Meta(pattern=rf"^$|^[a-z][a-z0-9+.-]*://\S*$|^/\S*$|^{KEY_SOURCE}$")]
+
+
 class SamplingSettings(Section, frozen=True):
     """How often the machine is looked at."""
 
@@ -198,21 +203,22 @@ class EventSettings(Section, frozen=True):
 
     max_events: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
     max_age_h: Annotated[float, Meta(ge=0, le=24 * 3650)] = 0.0
-    url: Annotated[str, Meta(pattern=rf"^$|^[a-z][a-z0-9+.-]*://\S*$|^{KEY_SOURCE}$")] = ""
+    url: Url = ""
     redact: bool = True
     deadline_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
 
 
-Url = Annotated[str, Meta(pattern=r"^$|^[a-z][a-z0-9+.-]*://\S*$|^/\S*$")]
-UrlOrSource = Annotated[str, Meta(pattern=rf"^$|^[a-z][a-z0-9+.-]*://\S*$|^/\S*$|^{KEY_SOURCE}$")]
+_ELSEWHERE = 'or where it stands: "file:/PATH", "credential:NAME", "environment:NAME"'
 FORMS = {
     "name": 'letters, digits, ".", "_" and "-", and a letter or digit first',
     "to": 'an address such as "you@example.org"',
     "sender": 'an address such as "monitord@example.org", or "" for the default',
     "quiet_hours": 'hours such as "22:00-07:00", or "" for none',
-    "url": 'a URL such as "s3://bucket/prefix" or "postgresql://host/database", or "" for none',
-    "cold_url": 'a URL such as "s3://bucket/prefix", or "" for no cold tier',
-    "archive_url": 'a URL such as "s3://bucket/prefix", or "" for no archive',
+    "url": (
+        f'a URL such as "s3://bucket/prefix" or "postgresql://host/database", {_ELSEWHERE}, or "" for none'
+    ),
+    "cold_url": f'a URL such as "s3://bucket/prefix", {_ELSEWHERE}, or "" for no cold tier',
+    "archive_url": f'a URL such as "s3://bucket/prefix", {_ELSEWHERE}, or "" for no archive',
     "folder": 'an absolute path such as "/srv/monitord-backups", or "" for none',
     "duckdb_file": 'an absolute path such as "/srv/analytics/monitord.duckdb", or "" for none',
     "encryption_key": '"file:/PATH", "credential:NAME", "environment:NAME", or "" for no encryption',
@@ -269,7 +275,7 @@ class ShipSettings(Section, frozen=True):
 class StateSettings(Section, frozen=True):
     """Where what several processes share is kept; the recorder's own state is in its database."""
 
-    url: UrlOrSource = ""
+    url: Url = ""
     deadline_s: Annotated[float, Meta(ge=0.1, le=60)] = 2.0
 
 
@@ -292,7 +298,7 @@ class AnalyticsSettings(Section, frozen=True):
 class FleetSettings(Section, frozen=True):
     """Which bucket `monitord fleet` asks, and how much of it one question may download."""
 
-    url: UrlOrSource = ""
+    url: Url = ""
     download_mb: Annotated[float, Meta(ge=1, le=1_000_000)] = 2000.0
 
 

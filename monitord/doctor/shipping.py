@@ -20,7 +20,7 @@ def check_shipping(here: Surroundings) -> Iterator[Check]:
     if not here.ship_url:
         return
     extras = {"pyarrow": "analytics"}
-    extras |= {} if here.ship_url.startswith(("file:", "/")) else {"obstore": "s3"}
+    extras |= {"obstore": "s3"} if here.ship_url.startswith(("s3:", "gs:", "az:")) else {}
     for package, extra in extras.items():
         if importlib.util.find_spec(package) is None:
             yield Check(_NAME, FAILURE, f"cannot ship: {package} is missing", install_command(extra))

@@ -30,6 +30,7 @@ from monitord.fleet.spool import Spool
 from monitord.model import counted
 from monitord.recorder.locks import hold
 from monitord.storage.artefacts.errors import MissingArtefactError
+from monitord.storage.artefacts.secret_sources import read_url
 from monitord.storage.artefacts.wrappers.retried import Patience
 from monitord.storage.objects import Objects, open_objects
 from monitord.storage.past import PastReader
@@ -163,7 +164,7 @@ class Shipper:
 
     def _open(self) -> Objects:
         patience = Patience(deadline_s=self._settings.deadline_s)
-        return open_objects(self._settings.url, patience, create=True)
+        return open_objects(read_url(self._settings.url, "the fleet's bucket"), patience, create=True)
 
     def _cleaner(self) -> RowCleaner | None:
         if not self._settings.redact:

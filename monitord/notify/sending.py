@@ -11,7 +11,7 @@ from monitord.config.telling import ReceiverSettings, check_receiver_url
 from monitord.errors import MonitordError
 from monitord.notify.errors import NotSentError
 from monitord.notify.receivers import load
-from monitord.storage.artefacts.secret_sources import read_source
+from monitord.storage.artefacts.secret_sources import held_url
 
 
 def url_of(receiver: ReceiverSettings) -> str:
@@ -19,16 +19,12 @@ def url_of(receiver: ReceiverSettings) -> str:
     if not receiver.is_url_elsewhere:
         return receiver.url
     try:
-        url = read_source(receiver.url).decode().strip()
+        url = held_url(receiver.url, f"the receiver {receiver.name}")
         check_receiver_url(receiver.kind, url)
-    except OSError as error:
-        raise NotSentError(f"cannot read {receiver.url}: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise NotSentError(f"invalid {receiver.url}: expected a URL in UTF-8") from None
     except ValueError as error:
         raise NotSentError(f"invalid {receiver.url}: {error}") from None
     except MonitordError as error:
-        raise NotSentError(f"cannot read {receiver.url}: {error}") from error
+        raise NotSentError(str(error)) from error
     return url
 
 

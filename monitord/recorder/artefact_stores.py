@@ -39,26 +39,32 @@ EVICTION_GROUP, POLICY_GROUP = "monitord.cache_strategies", "monitord.retention_
 
 def check_storage(loaded: LoadedConfig) -> None:
     """Refuse URLs and keys that can't be right, with the line that has them. Nothing is connected to."""
-    for key in ("url", "archive_url"):
-        url = getattr(loaded.settings.storage, key)
+    for name, url in _written(loaded, "storage.url", "storage.archive_url"):
         try:
             _check_url(url)
         except ConfigError as error:
-            raise ConfigError(
-                f"{loaded.origin(f'storage.{key}')}: invalid storage.{key}{_bare(error)}"
-            ) from error
-    for name, place in (
-        ("ship.url", loaded.settings.ship.url),
-        ("analytics.cold_url", loaded.settings.analytics.cold_url),
-        ("fleet.url", loaded.settings.fleet.url),
-    ):
-        if place:
-            _check_place(loaded, name, place)
+            raise ConfigError(f"{loaded.origin(name)}: invalid {name}{_bare(error)}") from error
+    for name, url in _written(loaded, "ship.url", "analytics.cold_url", "fleet.url"):
+        _check_place(loaded, name, url)
     _check_plugins(loaded)
     try:
         _check_keys(loaded.settings.storage)
     except ConfigError as error:
         raise ConfigError(f"{loaded.origin('storage.old_encryption_keys')}: {error}") from error
+
+
+def _written(loaded: LoadedConfig, *names: str) -> Iterator[tuple[str, str]]:
+    """The URLs that stand in the configuration itself; sources in their place are read when they are used."""
+    for name in names:
+        section, _, key = name.partition(".")
+        url = getattr(getattr(loaded.settings, section), key)
+        if url:
+            from monitord.storage.artefacts.secret_sources import (
+                is_source,
+            )  # a recorder without a URL needs none
+
+            if not is_source(url):
+                yield name, url
 
 
 def _check_place(loaded: LoadedConfig, name: str, url: str) -> None:
@@ -72,32 +78,26 @@ def _check_place(loaded: LoadedConfig, name: str, url: str) -> None:
 
 def check_state(loaded: LoadedConfig) -> None:
     """Refuse a `state.url` that no backend knows, with the line that has it. Nothing is read."""
-    from monitord.storage.artefacts.secret_sources import is_source
+    for name, url in _written(loaded, "state.url"):
+        from monitord.storage.state.opening import check_url
 
-    url = loaded.settings.state.url
-    if not url or is_source(url):
-        return
-    from monitord.storage.state.opening import check_scheme
-
-    try:
-        check_scheme(url)
-        if url.startswith("memory:"):
-            raise UsageError("invalid state URL: memory:// ends with its process, expected another")
-    except UsageError as error:
-        raise ConfigError(f"{loaded.origin('state.url')}: {error}") from error
+        try:
+            check_url(url)
+            if url.startswith("memory:"):
+                raise UsageError("invalid state URL: memory:// ends with its process, expected another")
+        except UsageError as error:
+            raise ConfigError(f"{loaded.origin(name)}: {error}") from error
 
 
 def check_events(loaded: LoadedConfig) -> None:
     """Refuse an `events.url` that nothing can be copied to, with the line that has it. Nothing is read."""
-    url = loaded.settings.events.url
-    if "://" not in url:
-        return
-    from monitord.storage.events.far import check_events_url
+    for name, url in _written(loaded, "events.url"):
+        from monitord.storage.events.far import check_events_url
 
-    try:
-        check_events_url(url)
-    except UsageError as error:
-        raise ConfigError(f"{loaded.origin('events.url')}: {error}") from error
+        try:
+            check_events_url(url)
+        except UsageError as error:
+            raise ConfigError(f"{loaded.origin(name)}: {error}") from error
 
 
 def _bare(error: ConfigError) -> str:
@@ -111,8 +111,6 @@ def _check_keys(storage: StorageSettings) -> None:
 
 
 def _check_url(url: str) -> None:
-    if not url:
-        return
     from monitord.storage.artefacts.providers import check_scheme
     from monitord.storage.artefacts.urls import StorageType, parse_url
 
@@ -144,8 +142,11 @@ def _archived_name(folder: Path, key: str) -> str | None:
 
 
 def _below(url: str, key: str) -> str:
+    from monitord.storage.artefacts.secret_sources import is_source
     from monitord.storage.artefacts.urls import parse_url
 
+    if is_source(url):  # another user may ask than the one that may read it
+        return f"{key}, at the URL in {url}"
     where = parse_url(url)
     host = (where.host or "") + (f":{where.port}" if where.port is not None else "")
     return f"{where.scheme}://{host}{where.path.rstrip('/')}/{key}"
@@ -306,12 +307,23 @@ def _archiving(
 
 
 def remote_provider(url: str, patience: Patience) -> StorageProvider:
-    """A remote provider with its tries, opened and its client loaded at the first question."""
+    """A remote provider with its tries, opened and its client loaded at the first question.
+
+    `url` may be the source that holds it, which is read then, too.
+    """
     from monitord.storage.artefacts.opening import reached
     from monitord.storage.artefacts.providers import open_provider
+    from monitord.storage.artefacts.secret_sources import held_url, is_source
     from monitord.storage.artefacts.urls import StorageType, parse_url
     from monitord.storage.artefacts.wrappers.deferred import DeferredProvider
 
+    def open_held() -> StorageProvider:
+        held = held_url(url, "the artefacts")
+        _check_url(held)
+        return open_provider(held)
+
+    if is_source(url):
+        return reached(DeferredProvider("remote", open_held), patience=patience)
     where = parse_url(url)
     kind = where.storage_type
     name = where.scheme if kind is StorageType.CUSTOM else kind.value

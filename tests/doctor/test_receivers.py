@@ -36,7 +36,7 @@ def test_what_stands_in_the_way_is_said_with_what_to_type(tmp_path: Path) -> Non
     program.write_text("#!/bin/sh\n")
     program.chmod(0o777)
     for held, said in (
-        ({"kind": "webhook", "url": f"file:{tmp_path}/none"}, "cannot read file:"),
+        ({"kind": "webhook", "url": f"file:{tmp_path}/none"}, "/none: No such file"),
         ({"kind": "command", "command": (str(tmp_path / "none"),)}, "not a program"),
         ({"kind": "command", "command": (str(program),)}, "can be written by others"),
         ({"kind": "slack", "url": "environment:NO_SUCH_VARIABLE"}, "not set"),

@@ -12,6 +12,7 @@ from monitord.storage.artefacts.credentials import credential_path
 
 _LIMIT_BYTES = 4096
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\Z")
+_URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://|/)\S+")
 
 
 def read_source(source: str, environment: Mapping[str, str] = os.environ) -> bytes:
@@ -35,17 +36,27 @@ def is_source(place: str) -> bool:
 
 
 def read_url(place: str, whose: str) -> str:
-    """Return a URL as it is given, or the first line of the source that holds it.
+    """Return a URL as it is given, or as the source holds it that is given in its place.
 
-    So no list of processes shows its password. `whose` says what it is of. Raises ConfigError,
-    PermissionDeniedError.
+    So no list of processes and no file that others read shows its password. `whose` says what it is of.
+    Raises ConfigError, PermissionDeniedError.
     """
-    if not is_source(place):
-        return place
+    return held_url(place, whose) if is_source(place) else place
+
+
+def held_url(source: str, whose: str) -> str:
+    """Return the URL in the first line of a source; raises as `read_url`, in words without what it holds."""
     try:
-        return read_source(place).split(b"\n")[0].strip().decode()
-    except (OSError, UnicodeDecodeError, ConfigError) as error:
-        raise ConfigError(f"cannot read the URL of {whose} in {place}: {error}") from error
+        url = read_source(source).split(b"\n")[0].strip().decode()
+    except OSError as error:
+        raise ConfigError(f"cannot read the URL of {whose} in {source}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        url = ""
+    except ConfigError as error:
+        raise ConfigError(f"cannot read the URL of {whose} in {source}: {error}") from error
+    if not _URL.fullmatch(url):
+        raise ConfigError(f"invalid {source}: expected the URL of {whose} in its first line")
+    return url
 
 
 def _from_file(path: str, _environment: Mapping[str, str]) -> bytes:

@@ -142,9 +142,16 @@ def parse_url(text: str) -> StorageURL:
 
 
 def shown_url(text: str) -> str:
-    """Return a URL for messages and logs, without user info and values of options that might be secret."""
+    """Return a URL for messages and logs, without user info and values of options that might be secret.
+
+    What stands in its place and says where it is, is shown as it is.
+    """
     scheme, separator, rest = text.partition("://")
     if not separator:
+        from monitord.storage.artefacts.secret_sources import is_source  # which the recorder need not load
+
+        if is_source(text):
+            return text
         return repr(text[:80]) if "@" not in text and "=" not in text else repr(HIDDEN)
     place, _question, query = rest.partition("?")
     authority, slash, path = place.partition("/")

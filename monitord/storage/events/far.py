@@ -34,6 +34,7 @@ from monitord.storage.connection import explained_sql
 from monitord.storage.events.identity import id_at
 from monitord.storage.events.rows import COLUMNS, row_of
 from monitord.storage.events.store import EventStore, engine_of
+from monitord.storage.sqlite_urls import sqlite_file
 
 _SCHEMA = re.compile(r"monitord_[a-z0-9_]{1,54}")
 _FAILED = "the copied events can't be read or written"
@@ -72,9 +73,8 @@ def check_events_url(url: str) -> None:
     if separator and scheme == "postgresql" and rest:
         return
     if separator and scheme == "sqlite":
-        if rest.startswith("//") and len(rest) > 2 and not rest.endswith("/"):
-            return
-        raise UsageError("invalid events URL: sqlite://…, expected sqlite:////FOLDER/FILE, an absolute path")
+        _file_of(url)
+        return
     is_scheme = separator and re.fullmatch(r"[a-z][a-z0-9+.-]{0,40}", scheme)
     shown = f"{scheme}://" if is_scheme else "no scheme"  # all else may hold a password
     raise UsageError(f"invalid events URL: {shown}, expected one of postgresql://…, sqlite:////FOLDER/FILE")
@@ -332,7 +332,7 @@ def _may_read(connection: Connection, table: str) -> bool:
 
 
 def _file_of(url: str) -> Path:
-    return Path(url.removeprefix("sqlite:///"))
+    return sqlite_file(url, "events")
 
 
 def _check_file(path: Path) -> None:

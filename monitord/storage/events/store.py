@@ -9,7 +9,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine
@@ -43,7 +42,7 @@ def _now() -> datetime:
 class EventStore:
     """Events in one database. From any thread; from several processes where the database allows it.
 
-    `target` is a URL (`memory://`, `sqlite:///FILE`, `postgresql://…`), an Engine, or a callable that opens
+    `target` is a URL (see `engine_of`), an Engine, or a callable that opens
     a transaction on a database that has the table (the daemon's). With `max_events` or `max_age` the oldest
     go by themselves once they are 2 % too many, or an hour too old. Raises UsageError before anything is run
     for what can't be asked or stored, StorageError when the database can't.
@@ -194,8 +193,9 @@ def _make_roomy(raw: Any, _record: object) -> None:
 
 
 def engine_of(url: str, check_time: Callable[[], object] = lambda: None) -> Engine:
-    """Open an engine for memory://, sqlite:///FILE or postgresql://…; raises UsageError, StorageError.
+    """Open an engine for memory://, sqlite:////FOLDER/FILE or postgresql://…
 
+    Raises UsageError, StorageError.
     While a server is silent `check_time` is called; what it raises (a MonitordError) ends the waiting.
     """
     scheme, separator, rest = url.partition("://")
@@ -203,8 +203,10 @@ def engine_of(url: str, check_time: Callable[[], object] = lambda: None) -> Engi
         return engine_over(
             partial(sqlite3.connect, ":memory:", isolation_level=None, check_same_thread=False)
         )
-    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
-        path = Path(rest[1:])
+    if scheme == "sqlite":
+        from monitord.storage.sqlite_urls import sqlite_file  # which the recorder need not load
+
+        path = sqlite_file(url, "event")
         try:
             path.touch(mode=0o600, exist_ok=True)
         except OSError as error:
@@ -224,5 +226,5 @@ def engine_of(url: str, check_time: Callable[[], object] = lambda: None) -> Engi
             raise UsageError("invalid event URL: postgresql://…, what follows can't be read") from error
         return engine
     raise UsageError(
-        f"invalid event URL: {scheme[:40]!r}, expected memory://, sqlite:///FILE or postgresql://…"
+        f"invalid event URL: {scheme[:40]!r}, expected memory://, sqlite:////FOLDER/FILE or postgresql://…"
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from monitord.errors import UsageError
@@ -31,12 +30,10 @@ def _memory(_url: str) -> StateBackend:
 
 
 def _sqlite(url: str) -> StateBackend:
+    from monitord.storage.sqlite_urls import sqlite_file
     from monitord.storage.state.sqlite import sqlite_backend
 
-    path = url.removeprefix("sqlite:///")
-    if not path or path == url:
-        raise UsageError("invalid state URL: sqlite://…, expected sqlite:///FILE")
-    return sqlite_backend(Path(path))
+    return sqlite_backend(sqlite_file(url, "state"))
 
 
 def _postgresql(url: str) -> StateBackend:
@@ -78,7 +75,7 @@ BACKENDS: dict[str, Factory] = {
 
 
 def open_state(url: str, *, within_s: float = DEADLINE_S) -> Storage:
-    """Open the state that a URL names: memory://, sqlite:///FILE, postgresql://…, redis://…, and others.
+    """Open the state that a URL names: memory://, sqlite:////FOLDER/FILE, postgresql://…, and others.
 
     Raises UsageError for a URL that names none, StateUnavailableError when it can't be reached.
     """
@@ -109,9 +106,12 @@ def factory_of(url: str) -> Factory:
     return cast("Factory", load_entry(found))
 
 
-def check_scheme(url: str) -> None:
-    """Raise UsageError for a URL that no backend knows; nothing of a plug-in is loaded."""
-    _found(url)
+def check_url(url: str) -> None:
+    """Raise UsageError for a URL that no backend takes; nothing is opened, nothing of a plug-in is loaded."""
+    if _found(url) is _sqlite:
+        from monitord.storage.sqlite_urls import sqlite_file
+
+        sqlite_file(url, "state")
 
 
 def _found(url: str) -> Factory | EntryPoint:
