@@ -46,7 +46,8 @@ class EventPlace:
 HERE = EventPlace()
 
 
-def _far(workspace: Workspace, place: EventPlace) -> AbstractContextManager[FarEvents]:
+def far_events(workspace: Workspace, place: EventPlace) -> AbstractContextManager[FarEvents]:
+    """Open the copy that a place names, for the block."""
     from monitord.actions.event_copy import events_url
     from monitord.fleet.ship_state import read_state
     from monitord.storage.events.far import FarEvents
@@ -63,7 +64,7 @@ def _far(workspace: Workspace, place: EventPlace) -> AbstractContextManager[FarE
 def event(workspace: Workspace, event_id: str, place: EventPlace = HERE) -> Event:
     """Return one event; raises NotFoundError, UsageError for an invalid id."""
     if place.url is not None:
-        with _far(workspace, place) as far:
+        with far_events(workspace, place) as far:
             return far.events.get_event_by_id(event_id)
     with workspace.reader() as reader:
         return reader.event(event_id)
@@ -72,7 +73,7 @@ def event(workspace: Workspace, event_id: str, place: EventPlace = HERE) -> Even
 def event_stats(workspace: Workspace, place: EventPlace = HERE) -> EventStats:
     """How many events there are, and what they take."""
     if place.url is not None:
-        with _far(workspace, place) as far:
+        with far_events(workspace, place) as far:
             return far.events.get_stats()
     with workspace.reader() as reader:
         return reader.event_stats()
@@ -83,7 +84,7 @@ def events_of(workspace: Workspace, place: EventPlace, asked: EventQuestion) -> 
     from monitord.storage.event_search import mentions
     from monitord.storage.events.filters import cursor_after
 
-    with _far(workspace, place) as far:
+    with far_events(workspace, place) as far:
         left = asked.wanted.limit
         page = replace(asked.wanted, limit=_PAGE)
         while True:
@@ -128,7 +129,7 @@ def prune_events(
     require_confirmation(confirmed, "delete events", "events", "prune", *place.words(), *words)
     before = None if older_than is None else datetime.now(UTC) - older_than
     if place.url is not None:
-        with _far(workspace, place) as far:
+        with far_events(workspace, place) as far:
             return far.prune(before, max_events)
     with workspace.store() as store:
         return store.prune_events(max_events=max_events, before=before)

@@ -49,6 +49,14 @@ def plans(workspace: Workspace) -> Iterator[Suggestion]:
         yield plan.name, "capture plan"
 
 
+def indexes_on_request(_workspace: Workspace) -> Iterator[Suggestion]:
+    """Yield the indexes of events that can be created and dropped."""
+    from monitord.storage.events.statements import ON_REQUEST
+
+    for each in ON_REQUEST:
+        yield each.short_name, f"by {', '.join(each.columns)}"
+
+
 def processes(_workspace: Workspace) -> Iterator[Suggestion]:
     """Yield the processes that run now, by number, with their names."""
     import psutil

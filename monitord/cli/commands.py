@@ -18,6 +18,7 @@ SECTIONS = {
         ("events stats", "event_store:stats", "Count events, and what they take."),
         ("events prune", "event_store:prune", "Delete the oldest events."),
         ("events copy", "event_store:copy", "Copy events to a second home."),
+        ("events index", "event_indexes:index", "List, create or drop indexes of events."),
         ("query", "query:query", "Ask in SQL over all that was kept."),
     ),
     "What happens now": (

@@ -36,6 +36,7 @@ _ARGUMENTS: dict[str, Source] = {
     "plan NAME": suggestions.plans,
     "config KEY": suggestions.settings,
     "storage KEY": suggestions.artefacts,
+    "INDEX": suggestions.indexes_on_request,
 }
 """By the placeholder of an argument, where it needs it with the group of its command."""
 

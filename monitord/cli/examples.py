@@ -58,6 +58,11 @@ EXAMPLES = {
             "where a file says, as the URL has a password",
         ),
     ),
+    "events index": (
+        ("monitord events index", "which there are, and which questions were slow"),
+        ("monitord events index create arity", "for questions by --arity alone"),
+        ("monitord events index drop arity", "its room is free again"),
+    ),
     "events prune": (
         ("monitord events prune --older-than '3 days' --yes", "those that no incident needs"),
         ("monitord events prune --max 100000 --yes", "the oldest of them beyond so many events in all"),

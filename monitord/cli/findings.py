@@ -15,7 +15,7 @@ _LEAST_DETAIL = 30  # columns; with fewer beside the name the detail stands belo
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`outcome` is ok, warning or failure. `fix` is what to type, where it is not ok."""
+    """`outcome` is ok, warning or failure. `fix` is what to type to change it."""
 
     outcome: str
     name: str
@@ -37,5 +37,6 @@ def finding_lines(findings: Sequence[Finding], style: Style, columns: int) -> It
         first, *more = wrap(printable(one.detail), columns - len(blank))
         yield f"{head}{first}"
         yield from (f"{blank}{line}" for line in more)
-        if one.fix and one.outcome != "ok":  # never wrapped: a person copies it
-            yield f"{blank}fix: {style.paint(printable(one.fix), 'cyan')}"
+        if one.fix:  # never wrapped: a person copies it
+            word = "try" if one.outcome == "ok" else "fix"
+            yield f"{blank}{word}: {style.paint(printable(one.fix), 'cyan')}"

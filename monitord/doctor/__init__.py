@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from monitord.doctor.black_box import check_black_box
 from monitord.doctor.check import Check, Surroundings
 from monitord.doctor.data import check_backups, check_clock, check_data_folder, check_database, check_quota
+from monitord.doctor.events import check_slow_questions
 from monitord.doctor.machine import check_cgroup, check_descriptors, check_pressure
 from monitord.doctor.receivers import check_receivers
 from monitord.doctor.rights import check_capabilities, check_perf_paranoid, check_whose, check_yama
@@ -34,6 +35,7 @@ CHECKS: tuple[Callable[[Surroundings], Iterator[Check]], ...] = (
     check_data_folder,
     check_database,
     check_quota,
+    check_slow_questions,
     check_backups,
     check_clock,
     check_daemon,

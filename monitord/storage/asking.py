@@ -20,7 +20,7 @@ from monitord.storage.cells import MENDED_BY, SENSELESS, Row, lenient_text, text
 from monitord.storage.events.filters import EventFilter, parse_id
 from monitord.storage.events.identity import id_at
 from monitord.storage.events.rows import COLUMNS, event_of, type_of_code
-from monitord.storage.events.statements import QueryOptimizer
+from monitord.storage.events.statements import QueryOptimizer, has_arity_index
 from monitord.storage.faults import explained
 from monitord.storage.folder import check_data_dir, check_database_file
 from monitord.storage.readonly import open_readonly
@@ -60,6 +60,11 @@ _ASKED = {
     "function": "is_hot(:of_function, CAST(i.hotspots AS BLOB))",  # the dearest comes last
 }
 _HOT_SHARE = 0.05
+# A question is slow when SQLite took so many steps besides some for each row of the answer: those of 25,000
+# rows looked at for nothing, which take 10 ms or more, where an index gives the answer within two.
+SLOW_STEPS = 100_000
+_ROW_STEPS = 50
+_LOOK_STEPS = 10_000
 
 # From one name to the next in the index: as many steps as there are names, however many events.
 _NAMED = "FROM event WHERE event_type > 0 AND process_name"
@@ -86,6 +91,7 @@ class Asking:
         self.database = data_dir / DATABASE_NAME
         self._on_damage = on_damage
         self._connection: sqlite3.Connection | None = None
+        self._slow: set[tuple[str, ...]] = set()  # questions to be counted, by their shape
 
     def _all(self, sql: str, values: Values) -> list[Row]:
         return [dict(row) for row in self._fetched(sql, values)]
@@ -158,9 +164,15 @@ class Asking:
 
     def close(self) -> None:
         """Let go of the database; the next question opens it again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._connection is None:
+            return
+        if self._slow:
+            from monitord.storage.events.slow_questions import count_slow
+
+            count_slow(self.database, self._slow)  # before this closes: the last to close folds the WAL back
+            self._slow = set()
+        self._connection.close()
+        self._connection = None
 
 
 class EventQuestions(Asking):
@@ -170,9 +182,31 @@ class EventQuestions(Asking):
         self, wanted: EventFilter, also: Sequence[str] = (), values: Mapping[str, Any] | None = None
     ) -> list[Event]:
         """Return the events under a filter, in its order; `also` are further conditions with their values."""
-        sql, filtered = QueryOptimizer().select(wanted, also)
-        rows = self._fetched(sql, {**filtered, **(values or {})})
+        optimizer = QueryOptimizer(has_arity_index=has_arity_index(self._fetched, wanted))
+        sql, filtered = optimizer.select(wanted, also)
+        rows, steps = self._fetched_with_steps(sql, {**filtered, **(values or {})})
+        if steps > SLOW_STEPS + _ROW_STEPS * len(rows):
+            from monitord.storage.events.slow_questions import shape_of
+
+            self._slow.add(shape_of(wanted, values or {}))
         return list(self._sound(rows, sound_event, "events"))
+
+    def _fetched_with_steps(self, sql: str, values: Values) -> tuple[list[sqlite3.Row], int]:
+        """The rows, and how many steps SQLite took for them, in ten thousands."""
+        looks = 0
+
+        def look() -> int:
+            nonlocal looks
+            looks += 1
+            return 0
+
+        with explained(self.database):
+            connection = self._opened()
+        connection.set_progress_handler(look, _LOOK_STEPS)
+        try:
+            return self._fetched(sql, values), looks * _LOOK_STEPS
+        finally:
+            connection.set_progress_handler(None, 0)
 
     def event(self, event_id: int | str) -> Event:
         """Return one event; raises NotFoundError, UsageError for an invalid id, DamagedRowError."""
@@ -203,6 +237,12 @@ class EventQuestions(Asking):
         from monitord.storage.events.stats import stats_of
 
         return stats_of(self._fetched)
+
+    def event_indexes(self) -> dict[str, int | None]:
+        """Return the indexes of events that are there, each with its bytes; None where SQLite can't tell."""
+        from monitord.storage.events.stats import indexes_of
+
+        return indexes_of(self._fetched)
 
 
 def sound_event(row: Sequence[Any]) -> Event:

@@ -31,6 +31,7 @@ from sqlalchemy.event import listens_for
 from sqlalchemy.types import UserDefinedType
 
 from monitord.storage.cells import REFUSED, RecordColumn, columns_of
+from monitord.storage.events.statements import BUILT_IN
 from monitord.storage.records import StoredCapture, StoredIncident
 
 metadata = MetaData()
@@ -125,8 +126,6 @@ state = Table(
 )
 Index("idx_state_expiry", state.c.expires_us, sqlite_where=state.c.expires_us.is_not(None))
 
-# An event's id is its time (see the room `events`), so every index has the rows of one value in the order
-# of time without holding the time: SQLite puts the row's id at the end of each entry.
 event = Table(
     "event",
     metadata,
@@ -142,22 +141,8 @@ event = Table(
     Column("ast_node_id", Text),
     Column("payload", Text),
 )
-_EVENT_INDEXES = (
-    ("idx_event_process", ("pid",), "pid IS NOT NULL"),
-    ("idx_event_type", ("event_type",), "event_type > 0"),  # not the samples, which are most of all
-    ("idx_event_pid_type", ("pid", "event_type"), "event_type > 0"),  # few beside its samples
-    (
-        "idx_event_name",
-        ("process_name",),
-        "event_type > 0 AND process_name IS NOT NULL",
-    ),  # samples: +22 bytes
-    ("idx_event_function", ("function",), "function IS NOT NULL"),
-    ("idx_event_module", ("module", "function", "arity"), "module IS NOT NULL"),
-    ("idx_event_correlation", ("correlation_id",), "correlation_id IS NOT NULL"),
-    ("idx_event_node", ("ast_node_id",), "ast_node_id IS NOT NULL"),
-)
-for _name, _columns, _where in _EVENT_INDEXES:
-    Index(_name, *(event.c[column] for column in _columns), sqlite_where=text(_where))
+for _index in BUILT_IN:
+    Index(_index.name, *(event.c[column] for column in _index.columns), sqlite_where=text(_index.where))
 
 
 @listens_for(event, "before_create")

@@ -221,6 +221,7 @@ OF_ALL = (
     "recent -n 99",
     "events list -n 999",
     "events stats",
+    "events index",
     "hot",
     "hot --node 0",
     "query hot-functions",

@@ -69,6 +69,8 @@ def test_every_metric_and_status_is_on_the_page() -> None:
         (("storage", "gc", "--json"), ("`storage`",)),
         (("retention", "run", "--dry-run", "--json"), ("Others",)),
         (("db", "check", "--json"), ("Others",)),
+        (("events", "index", "--json"), ("`events`",)),
+        (("events", "index", "create", "arity", "--json"), ("`events`",)),
         (("plan", "list", "--json"), ("Others",)),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else None,

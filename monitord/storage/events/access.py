@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, bindparam, text
+from sqlalchemy.exc import OperationalError
 
+from monitord.errors import BusyError
 from monitord.model import Event, EventType
 from monitord.storage.events.filters import EventFilter
 from monitord.storage.events.identity import EVENTS_PER_MICROSECOND, id_at, numbered
 from monitord.storage.events.rows import CODES, COLUMNS, event_of, row_of
-from monitord.storage.events.statements import QueryOptimizer
+from monitord.storage.events.statements import (
+    EventIndex,
+    QueryOptimizer,
+    creation_of,
+    has_arity_index,
+)
 
 _INSERT = f"INSERT INTO event ({', '.join(COLUMNS)}) VALUES ({', '.join(':' + name for name in COLUMNS)})"  # noqa: S608
 _INSERT_SQLITE = f"INSERT INTO event ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
@@ -26,6 +36,7 @@ _WHICH: Mapping[Which, tuple[str, ...]] = {
     "loose": ("correlation_id IS NULL",),  # of no incident: those of one go with it
     "spare": ("(correlation_id IS NULL OR event_type = 0)",),  # and samples: an incident has its own history
 }
+_STEPS = 20_000  # of SQLite's machine, about a millisecond, between two looks at the clock
 _WRITERS = 0x6D6F6E69746F7264  # any number that nobody else on the server is likely to lock
 
 
@@ -85,11 +96,14 @@ class DataAccess:
 
     def rows(self, wanted: EventFilter) -> Sequence[Any]:
         """Return the cells of what `query` reads."""
-        return self._rows(*QueryOptimizer().select(wanted))
+        return self._rows(*self._optimizer(wanted).select(wanted))
+
+    def _optimizer(self, wanted: EventFilter) -> QueryOptimizer:
+        return QueryOptimizer(has_arity_index=self._is_sqlite and has_arity_index(self._rows, wanted))
 
     def explain(self, wanted: EventFilter) -> EventPlan:
         """How `query` would be served."""
-        sql, values = QueryOptimizer().select(wanted)
+        sql, values = self._optimizer(wanted).select(wanted)
         from monitord.storage.events.stats import INDEXES
 
         words = "EXPLAIN QUERY PLAN " if self._is_sqlite else "EXPLAIN "
@@ -112,6 +126,40 @@ class DataAccess:
         from monitord.storage.events.stats import stats_of
 
         return stats_of(self._rows, is_sqlite=self._is_sqlite)
+
+    def indexes(self) -> dict[str, int | None]:
+        """Return the indexes that are there, each with its bytes; None where the database can't tell."""
+        from monitord.storage.events.stats import indexes_of
+
+        return indexes_of(self._rows, is_sqlite=self._is_sqlite)
+
+    @contextmanager
+    def limited(self, within_s: float | None) -> Iterator[None]:
+        """End what SQLite does in the block after so long, with BusyError; Ctrl-C ends it at any time."""
+        if not self._is_sqlite:
+            yield
+            return
+        driver: Any = self._connection.connection.driver_connection
+        ends_at_s = time.monotonic() + (math.inf if within_s is None else within_s)
+        driver.set_progress_handler(lambda: time.monotonic() > ends_at_s, _STEPS)
+        try:
+            yield
+        except OperationalError as error:
+            if getattr(error.orig, "sqlite_errorname", None) != "SQLITE_INTERRUPT":
+                raise
+            if time.monotonic() <= ends_at_s:  # Ctrl-C, which SQLite saw first
+                raise KeyboardInterrupt from error
+            raise BusyError(f"cannot change indexes within {within_s:g} s; try again later") from error
+        finally:
+            driver.set_progress_handler(None, 0)
+
+    def create_index(self, index: EventIndex) -> None:
+        """Make an index that is not there; nobody else writes meanwhile."""
+        self._connection.exec_driver_sql(creation_of(index))
+
+    def drop_index(self, index: EventIndex) -> None:
+        """Remove an index that is there."""
+        self._connection.exec_driver_sql(f"DROP INDEX {index.name}")
 
     def delete_oldest(
         self, limit: int, before: int | None = None, code: int | None = None, which: Which = "all"

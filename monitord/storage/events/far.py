@@ -11,7 +11,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -33,10 +33,12 @@ from monitord.ownership import is_privileged, why_untrusted
 from monitord.storage.connection import explained_sql
 from monitord.storage.events.identity import id_at
 from monitord.storage.events.rows import COLUMNS, row_of
+from monitord.storage.events.statements import EventIndex, creation_of
 from monitord.storage.events.store import EventStore, engine_of
 from monitord.storage.sqlite_urls import sqlite_file
 
 _SCHEMA = re.compile(r"monitord_[a-z0-9_]{1,54}")
+_SERVERS_SHARE = 0.8  # of the time: then its answer still comes in time
 _FAILED = "the copied events can't be read or written"
 _MARK = (
     "CREATE TABLE IF NOT EXISTS event_mark (host_id TEXT PRIMARY KEY, through BIGINT NOT NULL,"
@@ -219,6 +221,45 @@ class FarEvents:
             f"INSERT INTO event ({', '.join(COLUMNS)}) VALUES ({values})"  # noqa: S608  our words
             f" ON CONFLICT (id) DO UPDATE SET {changes} WHERE {changed}"
         )
+
+    # ------------------------------------------------------------------------------------- indexes
+
+    def create_index(self, index: EventIndex) -> bool:
+        """Make an index, unless it is there; whether it was made. PostgreSQL lets others write meanwhile."""
+        if self._is_file:
+            return self.events.create_index(index)
+        if index.name in self.events.indexes():
+            return False
+        try:
+            # What was begun and never ended lies there under its name, and serves nobody.
+            self._alone(f'DROP INDEX CONCURRENTLY IF EXISTS "{self._schema}".{index.name}')
+            self._alone(creation_of(index, f'"{self._schema}".event', "INDEX CONCURRENTLY"))
+        except StorageError:
+            with suppress(StorageError):
+                self.more_time()
+                self._alone(f'DROP INDEX CONCURRENTLY IF EXISTS "{self._schema}".{index.name}')
+            raise
+        return True
+
+    def drop_index(self, index: EventIndex) -> bool:
+        """Remove an index, if it is there; whether it was."""
+        if self._is_file:
+            return self.events.drop_index(index)
+        if index.name not in self.events.indexes():
+            return False
+        self._alone(f'DROP INDEX CONCURRENTLY "{self._schema}".{index.name}')
+        return True
+
+    def _alone(self, statement: str) -> None:
+        """Run what PostgreSQL takes in no transaction; it ends by itself in time."""
+        left_ms = max(1, int((self._ends_at_s - time.monotonic()) * 1000 * _SERVERS_SHARE))
+        with explained_sql(_FAILED), self._engine.connect() as connection:
+            alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+            alone.exec_driver_sql(f"SET statement_timeout = {left_ms}")
+            try:
+                alone.exec_driver_sql(statement)
+            finally:
+                connection.invalidate()  # the next one has no such limit
 
     # ------------------------------------------------------------------------------------ removing
 

@@ -1,15 +1,16 @@
 """QueryOptimizer: a question as one statement that the database's planner can serve from an index.
 
 The planner chooses the index by its statistics. Rewritten is only what it can't know: that a type other
-than `sample` is above 0, that what has an arity has a function (both indexes are partial), and that a module
-tells more than a type. An arity alone, and samples by a process name, have no
-index that fits (6 and 40 ms at a million).
+than `sample` is above 0, that what has an arity has a function (both indexes are partial), that a module
+tells more than a type, and an arity less than all else but a type. An arity alone has an index on request
+only, and samples by a process name have none that fits (40 ms at a million).
 `tests/storage/events/test_plans.py` pins the choice for every combination.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from monitord.model import EventType
@@ -19,10 +20,63 @@ from monitord.storage.events.rows import CODES, COLUMNS, text_cell
 
 _EQUAL = ("pid", "arity")
 _TEXTS = ("correlation_id", "ast_node_id", "module", "function", "process_name")
+_TELLING = ("pid", "correlation_id", "ast_node_id", "module", "function")
+
+
+@dataclass(frozen=True, slots=True)
+class EventIndex:
+    """An index of the table `event`: its columns, and which rows it holds (a condition in SQL)."""
+
+    name: str
+    columns: tuple[str, ...]
+    where: str
+
+    @property
+    def short_name(self) -> str:
+        """What people call it."""
+        return self.name.removeprefix("idx_event_")
+
+
+# An event's id is its time (see `identity`), so every index has the rows of one value in the order of time
+# without holding the time: SQLite puts the row's id at the end of each entry.
+BUILT_IN = (
+    EventIndex("idx_event_process", ("pid",), "pid IS NOT NULL"),
+    EventIndex("idx_event_type", ("event_type",), "event_type > 0"),  # not the samples: most of all events
+    EventIndex("idx_event_pid_type", ("pid", "event_type"), "event_type > 0"),  # few beside its samples
+    # Samples would cost 22 bytes each.
+    EventIndex("idx_event_name", ("process_name",), "event_type > 0 AND process_name IS NOT NULL"),
+    EventIndex("idx_event_function", ("function",), "function IS NOT NULL"),
+    EventIndex("idx_event_module", ("module", "function", "arity"), "module IS NOT NULL"),
+    EventIndex("idx_event_correlation", ("correlation_id",), "correlation_id IS NOT NULL"),
+    EventIndex("idx_event_node", ("ast_node_id",), "ast_node_id IS NOT NULL"),
+)
+ARITY = EventIndex("idx_event_arity", ("arity",), "arity IS NOT NULL")
+ON_REQUEST = (ARITY,)
+"""Those that a person makes and drops (`monitord events index`); no others are made by name."""
+
+Ask = Callable[[str, Mapping[str, Any]], Sequence[Any]]
+
+
+def creation_of(index: EventIndex, table: str = "event", how: str = "INDEX") -> str:
+    """Return the statement that makes an index."""
+    return f"CREATE {how} {index.name} ON {table}({', '.join(index.columns)}) WHERE {index.where}"
+
+
+def has_arity_index(ask: Ask, wanted: EventFilter) -> bool:
+    """Whether SQLite has it, where a question may go by it."""
+    if wanted.arity is None or wanted.event_type is None:
+        return False
+    return bool(ask("SELECT 1 FROM sqlite_master WHERE name = :name", {"name": ARITY.name}))
 
 
 class QueryOptimizer:
-    """Statements with named parameters (`:name`), the same for SQLite and PostgreSQL."""
+    """Statements with named parameters (`:name`), the same for SQLite and PostgreSQL.
+
+    `has_arity_index` says whether the index on request is there, which the statement can't see.
+    """
+
+    def __init__(self, *, has_arity_index: bool = False) -> None:
+        self._has_arity_index = has_arity_index
 
     def select(self, wanted: EventFilter, also: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
         """Return the SELECT of the events under a filter, in its order, and its values.
@@ -41,11 +95,17 @@ class QueryOptimizer:
         values: dict[str, Any] = {name: getattr(wanted, name) for name in _EQUAL}
         values |= {name: text_cell(name, getattr(wanted, name)) for name in _TEXTS}
         values = {name: value for name, value in values.items() if value is not None}
-        conditions = [f"{name} = :{name}" for name in values]
+        tells_more = any(getattr(wanted, name) is not None for name in _TELLING)
+        is_whole = (
+            wanted.module is not None and wanted.function is not None
+        )  # the module's index ends with it
+        unindexed = "arity" if tells_more and not is_whole else None
+        conditions = [f"{'+' if name == unindexed else ''}{name} = :{name}" for name in values]
         if wanted.event_type is not None:
             event_type = type_of(wanted.event_type)
             values["event_type"] = CODES[event_type]
-            if wanted.module is not None:
+            goes_by_arity = wanted.arity is not None and self._has_arity_index and not tells_more
+            if wanted.module is not None or goes_by_arity:
                 conditions.append("+event_type = :event_type")  # not by its index: 5 ms instead of 1
             elif event_type is not EventType.SAMPLE:
                 conditions += ["event_type = :event_type", "event_type > 0"]

@@ -10,13 +10,11 @@ from typing import Any
 from monitord.model import EventType
 from monitord.storage.events.identity import time_of_id
 from monitord.storage.events.rows import CODES
+from monitord.storage.events.statements import BUILT_IN, ON_REQUEST
 
 Rows = Callable[[str, Mapping[str, Any]], Sequence[Sequence[Any]]]
 
-INDEXES = (
-    *("idx_event_process", "idx_event_pid_type", "idx_event_type", "idx_event_name"),
-    *("idx_event_function", "idx_event_module", "idx_event_correlation", "idx_event_node"),
-)
+INDEXES = tuple(index.name for index in (*BUILT_IN, *ON_REQUEST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +67,17 @@ def _sizes(rows: Rows, is_sqlite: bool) -> dict[str, int]:
         " WHERE m.tbl_name = 'event'"
     )
     return {name: int(size) for name, size in rows(sql, {})}
+
+
+def indexes_of(rows: Rows, *, is_sqlite: bool = True) -> dict[str, int | None]:
+    """Which indexes of events are there and can be used, each with its bytes; None where nobody can tell."""
+    if is_sqlite:
+        found = rows("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'event'", {})
+    else:
+        sql = (
+            "SELECT c.relname FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid"
+            " WHERE i.indrelid = to_regclass('event') AND i.indisvalid"
+        )
+        found = rows(sql, {})
+    sizes = _sizes(rows, is_sqlite)
+    return {str(name): sizes.get(str(name)) for (name,) in found}

@@ -25,6 +25,7 @@ from monitord.storage.events.filters import EventFilter, parse_id, type_of
 from monitord.storage.events.identity import id_at
 from monitord.storage.events.pruning import Pruner, Transaction
 from monitord.storage.events.rows import CODES
+from monitord.storage.events.statements import EventIndex
 from monitord.storage.tables import event as event_table
 
 if TYPE_CHECKING:
@@ -131,6 +132,38 @@ class EventStore:
         """Which index serves a filter."""
         asked = _filter(wanted, filters)
         return self._run(lambda access: access.explain(asked))
+
+    # ------------------------------------------------------------------------------------- indexes
+
+    def indexes(self) -> dict[str, int | None]:
+        """Return the indexes that are there, each with its bytes; None where the database can't tell."""
+        return self._run(lambda access: access.indexes())
+
+    def create_index(self, index: EventIndex, within_s: float | None = None) -> bool:
+        """Make an index, unless it is there; whether it was made. SQLite lets nobody else write meanwhile.
+
+        Raises BusyError, with nothing made, when SQLite takes longer than `within_s`.
+        """
+
+        def make(access: DataAccess) -> bool:
+            if index.name in access.indexes():
+                return False
+            with access.limited(within_s):
+                access.create_index(index)
+            return True
+
+        return self._run(make)
+
+    def drop_index(self, index: EventIndex) -> bool:
+        """Remove an index, if it is there; whether it was."""
+
+        def remove(access: DataAccess) -> bool:
+            if index.name not in access.indexes():
+                return False
+            access.drop_index(index)
+            return True
+
+        return self._run(remove)
 
     # ------------------------------------------------------------------------------------ removing
 
