@@ -32,8 +32,10 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 mark_session()
 
-# On a shared machine the time of one example says nothing.
-hypothesis.settings.register_profile("shared machine", deadline=None)
+# On a shared machine the time of one example says nothing, nor how long it took to think of some.
+hypothesis.settings.register_profile(
+    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("shared machine")
 
 

@@ -75,8 +75,13 @@ class Census:
         }
 
 
-def take(pid: int, regions: Sequence[Region], budget_bytes: int = BUDGET_BYTES) -> Census:
-    """Count the objects of a process, of which `budget_bytes` are read at most.
+def take(
+    pid: int,
+    regions: Sequence[Region],
+    budget_bytes: int = BUDGET_BYTES,
+    cpu_limit_s: float = CPU_LIMIT_S,
+) -> Census:
+    """Count the objects of a process, of which `budget_bytes` are read at most, within so much CPU.
 
     Raises UncountableError where they can't be counted, with the reason; OSError when they can't be read.
     """
@@ -84,7 +89,7 @@ def take(pid: int, regions: Sequence[Region], budget_bytes: int = BUDGET_BYTES) 
     type_type = _find(regions, read)
     holders = [one for one in regions if _holds_objects(one)]
     counting = _Counting(pid, read, PythonTypes(read, type_type))
-    counting.count(_pieces(holders, budget_bytes))
+    counting.count(_pieces(holders, budget_bytes), cpu_limit_s)
     return counting.result(sum(one.resident_bytes for one in holders))
 
 
@@ -126,9 +131,9 @@ class _Counting:
         self._pieces: list[tuple[int, int]] = []
         self._read_bytes = 0
 
-    def count(self, pieces: Sequence[tuple[int, int]]) -> None:
+    def count(self, pieces: Sequence[tuple[int, int]], cpu_limit_s: float = CPU_LIMIT_S) -> None:
         """All pieces, in an order in which the first are as good as the others: the CPU is limited."""
-        end_s = time.process_time() + CPU_LIMIT_S
+        end_s = time.process_time() + cpu_limit_s
         pages = _Pages(self._pid)
         try:
             for begin, size in _spread(pieces):

@@ -22,12 +22,15 @@ _DECIDES_TYPES = "a second look while it grows: monitord capture PID"
 _DECIDES_NATIVE = "perf record -e page-faults -g -p PID while it grows"
 
 
-def observe(pid: int, start_ticks: int) -> OfProcess:
-    """What a process holds, by mapping, and by type if it runs Python; raises OSError when it is gone."""
+def observe(pid: int, start_ticks: int, cpu_limit_s: float = census.CPU_LIMIT_S) -> OfProcess:
+    """What a process holds, by mapping, and by type if it runs Python; raises OSError when it is gone.
+
+    `cpu_limit_s`: for counting objects; of what is not reached by then, what was counted is scaled.
+    """
     regions, kept = mappings.read(pid)
     seen: OfProcess = {"at_s": procfs.uptime_s(), "mappings": kept, "room": room.of(pid)}
     try:
-        seen["python"] = census.take(pid, regions).kept()
+        seen["python"] = census.take(pid, regions, cpu_limit_s=cpu_limit_s).kept()
     except UncountableError as reason:
         seen["no_python"] = str(reason)
     except OSError as error:

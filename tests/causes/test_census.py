@@ -17,6 +17,7 @@ from monitord.causes.python_types import PythonTypes, UncountableError, find_typ
 from monitord.causes.sizes import Sizes
 from monitord.procfs.memory import Memory
 from tests.causes.programs import Program, interpreters, python
+from tests.patience import PATIENCE_S
 
 KEPT = """
 class Order:
@@ -27,7 +28,7 @@ kept = [Order(number) for number in range(40_000)]
 
 def counted(program: Program, budget_bytes: int = census.BUDGET_BYTES) -> census.Census:
     regions, _ = mappings.read(program.pid)
-    return census.take(program.pid, regions, budget_bytes)
+    return census.take(program.pid, regions, budget_bytes, cpu_limit_s=PATIENCE_S)
 
 
 @pytest.mark.parametrize("version", interpreters())
@@ -225,7 +226,7 @@ def test_memory_full_of_pointers_to_nothing_fills_none_of_ours() -> None:
         read = Memory(program.pid).read
         counting = census._Counting(program.pid, read, PythonTypes(read, census._find(regions, read)))
         holders = [one for one in regions if census._holds_objects(one)]
-        counting.count(census._pieces(holders, census.BUDGET_BYTES))
+        counting.count(census._pieces(holders, census.BUDGET_BYTES), PATIENCE_S)
         assert len(counting._counts) <= census._COUNTED_CAP
         found = counting.result(sum(one.resident_bytes for one in holders))
-    assert found.types["__main__.Order"][0] == pytest.approx(40_000, rel=0.3)  # of a part, on a slow machine
+    assert found.types["__main__.Order"][0] == pytest.approx(40_000, rel=0.3)

@@ -19,7 +19,7 @@ import pytest
 
 from tests.faults.test_full_disk import fill, small_disk
 from tests.faults.test_hostile_processes import counted
-from tests.flow.recorder import OURS, Recorder
+from tests.flow.recorder import OURS, SPIKE, Recorder
 from tests.patience import PATIENCE_S
 
 __all__ = ["small_disk"]
@@ -35,7 +35,14 @@ metric = "memory"
 above = "1MiB"
 window_s = 1
 {OURS}"""
-HOLD = "import sys, time; held = bytearray(int(sys.argv[1]) << 20); time.sleep(600)"
+# Our rules know it by its name, which it takes when it holds all: on a crowded machine it would else be
+# told of while it grows, as mild as it is by then.
+HOLD = """
+import sys, time
+held = bytearray(int(sys.argv[1]) << 20)
+open("/proc/self/comm", "w").write(sys.argv[2])
+time.sleep(600)
+"""
 EXECUTES = """
 import os, sys, time
 def burn_for(seconds):
@@ -61,6 +68,11 @@ def goes_on(daemon: Recorder, passes: int = 3) -> None:
     assert daemon.ask("status")["lost_passes"] == 0
     assert daemon.stop() == 0
     assert "Traceback" not in daemon.log_text(), daemon.log_text()[-4000:]
+
+
+def holds(daemon: Recorder, mebibytes: int) -> subprocess.Popen[Any]:
+    """Start a process that holds so much from the moment on from which a rule is about it."""
+    return daemon.spike(sys.executable, "-c", HOLD, str(mebibytes), SPIKE)
 
 
 def in_group(folder: Path) -> tuple[str, ...]:
@@ -105,9 +117,9 @@ def test_mild_alerts_hide_no_severe_one(recorder: Make) -> None:
     """Forty that are a little above fill every row and every hour's budget; the bad one has its own row."""
     daemon = recorder(MEMORY_RULE).start()
     for _ in range(40):
-        daemon.spike(daemon.interpreter, "-c", HOLD, "1")
+        holds(daemon, 1)
     daemon.wait_for(lambda: counted(daemon) >= 40, "every mild alert to be counted")
-    severe = daemon.spike(daemon.interpreter, "-c", HOLD, "400")
+    severe = holds(daemon, 400)
     incident = daemon.incident(pid=severe.pid, profiled=False)
     assert incident["severity"] > 100
     goes_on(daemon)
@@ -117,7 +129,7 @@ def test_three_hundred_crossings_at_once_are_all_counted_the_worst_with_its_own_
     """Whatever the limits say: a row, or a part in the row that counts them."""
     daemon = recorder(MEMORY_RULE).start()
     forks = daemon.spike(daemon.interpreter, "-c", FORKS, "300", start_new_session=True)
-    worst = daemon.spike(daemon.interpreter, "-c", HOLD, "300")
+    worst = holds(daemon, 300)
     try:
         daemon.wait_for(lambda: counted(daemon) >= 302, "every alert to be counted")
         daemon.incident(pid=worst.pid, profiled=False)
@@ -163,7 +175,7 @@ def test_a_disk_that_is_full_during_a_flood_costs_no_row(recorder: Make, small_d
     daemon.start()
     ballast = fill(small_disk)
     for _ in range(30):
-        daemon.spike(daemon.interpreter, "-c", HOLD, "1")
+        holds(daemon, 1)
     daemon.wait_for(lambda: daemon.log_text().count("alert.raised") >= 20, "the flood")
     daemon.wait_for(lambda: "store.failing" in daemon.log_text(), "the trouble to be said")
     ballast.unlink()
