@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monitord.actions.workspace import Workspace
 from monitord.errors import ConfigError, MonitordError, NotFoundError, UnreachableError
@@ -17,6 +17,9 @@ from monitord.export.units import age, span
 from monitord.recorder.status import NOBODY, moment_of, nobody_records, read_status, silent_for_s
 from monitord.redaction import printable
 from monitord.storage.views import Counts, Usage
+
+if TYPE_CHECKING:
+    from monitord.storage.long_wal import LongWal
 
 _LONGEST_REASON = 200
 _CLOCKS_DIFFER = timedelta(minutes=1)
@@ -122,6 +125,7 @@ class Overview:
     usage: Mapping[str, int]
     counts: Counts | None
     history: tuple[datetime, datetime] | None
+    long_wal: LongWal | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data; `status` has the keys of `status -o json` (docs/output.md)."""
@@ -135,6 +139,7 @@ class Overview:
             "usage": dict(self.usage),
             "counts": self.counts and asdict(self.counts),
             "history": self.history and list(map(iso, self.history)),
+            "long_wal": self.long_wal and asdict(self.long_wal),
         }
 
 
@@ -151,7 +156,15 @@ def overview(workspace: Workspace) -> Overview:
         usage=_usage_or_none(workspace, reported),
         counts=counts,
         history=history,
+        long_wal=wal_of(workspace, reported),
     )
+
+
+def wal_of(workspace: Workspace, reported: Mapping[str, Any]) -> LongWal | None:
+    """Return what is to be said of the store's write-ahead log; None while it is short."""
+    from monitord.storage.long_wal import long_wal
+
+    return long_wal(workspace.data_dir, reported.get("pid") if reported["is_running"] else None)
 
 
 def _stored(workspace: Workspace) -> tuple[Counts | None, tuple[datetime, datetime] | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,15 +29,24 @@ def status(context: CliContext, as_json: bool = False) -> None:
     """Say whether monitord records here, what ails it, what it costs, and how full its store is."""
     workspace = context.workspace
     reported = recorder.status(workspace)
+    wal = recorder.wal_of(workspace, reported)
     used = _usage(workspace, reported, must_know=as_json or reported["is_running"])
     if as_json:
         facts = {name: held for name, held in reported.items() if name != "is_running"}
         emit_json(
-            {"running": reported["is_running"], **facts, "data_dir": str(workspace.data_dir), "usage": used}
+            {
+                "running": reported["is_running"],
+                **facts,
+                "data_dir": str(workspace.data_dir),
+                "usage": used,
+                "long_wal": wal and asdict(wal),
+            }
         )
     elif reported["is_running"] or os.access(workspace.data_dir, os.R_OK | os.X_OK):
         for line in _lines(workspace.data_dir, reported, used, context.style(), width()):
             emit(line + "\n")
+        for line in fact("WAL", f"{wal.detail}; {wal.fix}", width()) if wal else ():
+            emit(context.style().paint(line, "yellow") + "\n")
     sys.stdout.flush()
     if (error := recorder.why_not_recording(workspace, reported)) is not None:
         raise error

@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterator
 
 from monitord.doctor.black_box import check_black_box
 from monitord.doctor.check import Check, Surroundings
-from monitord.doctor.data import check_backups, check_clock, check_data_folder, check_database, check_quota
+from monitord.doctor.data import (
+    check_backups,
+    check_clock,
+    check_data_folder,
+    check_database,
+    check_quota,
+    check_wal,
+)
 from monitord.doctor.events import check_slow_questions
 from monitord.doctor.machine import check_cgroup, check_descriptors, check_pressure
 from monitord.doctor.receivers import check_receivers
@@ -35,6 +42,7 @@ CHECKS: tuple[Callable[[Surroundings], Iterator[Check]], ...] = (
     check_data_folder,
     check_database,
     check_quota,
+    check_wal,
     check_slow_questions,
     check_backups,
     check_clock,

@@ -15,7 +15,9 @@ from monitord.durable import folder_mode, is_shared
 from monitord.errors import MonitordError, SchemaTooNewError
 from monitord.model import sized
 from monitord.procfs.mounts import NETWORK, mount_points
+from monitord.recorder.status import read_status
 from monitord.storage.folder import check_data_dir
+from monitord.storage.long_wal import long_wal
 from monitord.storage.readonly import check_soundness, newest_incident
 from monitord.storage.schema import DATABASE_NAME, HEAD
 from monitord.storage.usage import floor_bytes, usage_of
@@ -131,6 +133,17 @@ def check_quota(here: Surroundings) -> Iterator[Check]:
         yield Check("budget", WARNING, f"{detail}: over the budget", "monitord retention run")
     else:
         yield Check("budget", OK, detail)
+
+
+def check_wal(here: Surroundings) -> Iterator[Check]:
+    """The write-ahead log is as short as the recorder keeps it; else who keeps it long."""
+    try:
+        reported = read_status(here.data_dir) or {}
+    except MonitordError:
+        return  # check_daemon says so
+    found = long_wal(here.data_dir, reported.get("pid") if reported.get("is_running") else None)
+    if found is not None:
+        yield Check("write-ahead log", WARNING, found.detail, found.fix)
 
 
 def check_backups(here: Surroundings) -> Iterator[Check]:

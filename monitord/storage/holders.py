@@ -17,16 +17,16 @@ _FIRST_READER, _LAST_READER = 123, 127
 
 def database_holder(database: Path) -> str | None:
     """Another program that reads the database at this moment, in words; None when none is seen (Linux)."""
-    others = [pid for pid in _readers(database.with_name(f"{database.name}-shm")) if pid != os.getpid()]
+    others = [pid for pid in readers(database) if pid != os.getpid()]
     if not others:
         return None
-    return f"another program ({', '.join(_named(pid) for pid in others)}) keeps the database open"
+    return f"another program ({', '.join(named(pid) for pid in others)}) keeps the database open"
 
 
-def _readers(shared: Path) -> Iterator[int]:
+def readers(database: Path) -> Iterator[int]:
     """Pids with a lock among the readers' marks, from /proc/locks; a pid may be out of our sight."""
     try:
-        status = shared.stat()
+        status = database.with_name(f"{database.name}-shm").stat()
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError):
         return
@@ -43,6 +43,7 @@ def _readers(shared: Path) -> Iterator[int]:
                 yield pid
 
 
-def _named(pid: int) -> str:
+def named(pid: int) -> str:
+    """Write a pid with its process's name, where it is known."""
     name = procfs.text(procfs.path(pid, "comm"), 64)
     return f"pid {pid}, {printable(name)}" if name else f"pid {pid}"
