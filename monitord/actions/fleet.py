@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from monitord.fleet.compacting import Compacted
 
 _HELD = timedelta(days=90)  # how far back an incident is looked for by its id
+_FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 _LEAST_ID = 4
 _LONGEST = timedelta(days=31)  # of a question that a server answers, with others waiting
 Rows = list[dict[str, Any]]
@@ -227,7 +228,8 @@ def incident(workspace: Workspace, asked: Asked, name: str) -> HostIncident:
 
     if len(name) < _LEAST_ID:
         raise UsageError(f"invalid id {name!r}, expected at least {_LEAST_ID} characters of it")
-    asked = replace(asked, since=asked.since or datetime.now(UTC) - _HELD, limit=3)
+    since = asked.since or datetime.now(UTC) - _HELD
+    asked = replace(asked, since=since, until=asked.until or _FOREVER, limit=3)
     found = recent(workspace, asked, RecentFilter(), name)
     if not found:
         raise NotFoundError(f"cannot find incident {name} on any host; `monitord fleet recent` lists them")

@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from monitord.actions.fleet import Asked, opened
 from monitord.actions.workspace import Workspace
 from monitord.analytics.tables import TABLES
 from monitord.errors import UsageError
-from monitord.fleet.asking import ask, pattern
+from monitord.fleet.asking import ask, bound, pattern
 from monitord.fleet.engines import DIALECTS, address, ask_spark, script
 from monitord.fleet.questions import QUESTIONS, Question
 
-_FROM, _TO = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _BY_OPTION = frozenset({"since", "until", "host", "limit"})
 _DEFAULTS: Mapping[str, Any] = {"window_s": 300, "hosts": 2, "factor": 1.1, "pinned": False}
 _NEEDED = frozenset({"version"})
@@ -86,10 +84,11 @@ def named_values(question: Question, words: Sequence[str]) -> dict[str, Any]:
 
 def _named(asked: Asked, words: Sequence[str]) -> tuple[Question, dict[str, Any]]:
     question = next(each for each in QUESTIONS if each.name == words[0])
-    host = (asked.host or "").lower()
+    scope = bound(asked.scope)
+    host = scope.host
     given = {
-        "since": asked.since or _FROM,
-        "until": asked.until or _TO,
+        "since": scope.since,
+        "until": scope.until,
         "host": pattern(host, is_whole=True) if _is_pattern(question, "host") else host,
         "limit": asked.limit,
         **named_values(question, words[1:]),

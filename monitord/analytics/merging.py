@@ -24,10 +24,21 @@ Row = tuple[object, ...]
 _REWRITTEN = frozenset({EventType.ALERT, EventType.CAPTURE, EventType.HOTSPOT, EventType.NOTE})
 HOURS = "hours"
 """The note of a file of hotspots that says which incidents are counted in each hour, as JSON."""
+_UNKNOWN = "?"  # no incident's id: that of those which a file counts without a note, and no store has
+
+Clean = Callable[[Table, Iterable[Row]], Iterable[Row]]
+
+
+def as_they_are(_table: Table, rows: Iterable[Row]) -> Iterable[Row]:
+    """Clean nothing."""
+    return rows
 
 
 class Merge:
-    """Brings a day's file up to date; `forgotten` are the incidents that a person deleted."""
+    """Brings a day's file up to date; `forgotten` are the incidents that a person deleted.
+
+    What the store has is told as `clean` leaves it, from `not_before` on.
+    """
 
     def __init__(
         self,
@@ -35,8 +46,12 @@ class Merge:
         host_id: str,
         forgotten: frozenset[str] = frozenset(),
         version_of: VersionOf = version_unknown,
+        clean: Clean = as_they_are,
+        not_before: datetime | None = None,
     ) -> None:
         self._reader = reader
+        self._clean = clean
+        self._not_before = not_before
         self._host_id = host_id
         self._forgotten = forgotten
         self._version_of = version_of
@@ -63,11 +78,13 @@ class Merge:
         def version_of(view: IncidentView) -> str | None:
             return self._version_of(view) or known_versions.get(view.correlation_id)
 
-        since = datetime.fromisoformat(day).replace(tzinfo=UTC)
-        until = since + timedelta(days=1)
+        begins = datetime.fromisoformat(day).replace(tzinfo=UTC)
+        until = begins + timedelta(days=1)
+        since = max(begins, self._not_before or begins)
         if table is HOTSPOTS:
             return self._hotspots(since, until, base, notes, version_of)
-        fresh = rows_of(self._reader, table, since, until, self._host_id, version_of)
+        rows = rows_of(self._reader, table, since, until, self._host_id, version_of)
+        fresh = iter(self._clean(table, rows))
         merges: dict[str, Callable[[Iterator[Row], Iterable[Row]], Iterator[Row]]] = {
             INCIDENTS.name: self._of_incidents,
             EVENTS.name: self._of_events,
@@ -127,23 +144,27 @@ class Merge:
     ) -> tuple[Iterator[Row], dict[str, str]]:
         """An hour of which the store has all incidents is counted anew; else those are added that are new."""
         at = _index(HOTSPOTS, HOTSPOTS.at)
+        base = [row for row in base if isinstance(row[at], datetime)]
         counted = hours_in(notes)
+        untold = {_hour(row[at]) for row in base} - counted.keys()
         views: dict[str, list[IncidentView]] = {}
         for view in self._reader.each_incident(since, until, with_baselines=True):
             views.setdefault(hour_of(view).isoformat(), []).append(view)
         fresh: list[Row] = []
         kept_hours: set[str] = set()
-        for hour in {*views, *counted}:
+        for hour in {*views, *counted, *untold}:
             before = counted.get(hour, frozenset())
             here = views.get(hour, [])
             ids = frozenset(view.correlation_id for view in here)
+            if hour in untold:  # of a file that `fleet compact` made: it counts all that there was
+                before = ids | {_UNKNOWN}
             if before - ids - self._forgotten:
                 kept_hours.add(hour)
                 here = [view for view in here if view.correlation_id not in before]
             rows = hotspot_rows(datetime.fromisoformat(hour), here, version_of)
-            fresh += [(self._host_id, *row) for row in rows]
+            fresh += self._clean(HOTSPOTS, [(self._host_id, *row) for row in rows])
             counted[hour] = (before | ids) - self._forgotten if hour in kept_hours else ids
-        kept = [row for row in base if isinstance(row[at], datetime) and _hour(row[at]) in kept_hours]
+        kept = [row for row in base if _hour(row[at]) in kept_hours]
         said = {hour: sorted(ids) for hour, ids in sorted(counted.items()) if ids}
         return _summed(kept, fresh), {HOURS: json.dumps(said)}
 

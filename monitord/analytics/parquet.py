@@ -79,13 +79,16 @@ def write_table(
     return count
 
 
-def read(path: Path, table: Table) -> Iterator[tuple[object, ...]]:
+def read(path: Path, table: Table, *, host_id: str | None = None) -> Iterator[tuple[object, ...]]:
     """Yield a file's rows, columns in the table's order; columns that came later are None.
 
+    With `host_id` those of that host alone.
     Raises StorageError for a file that is missing, damaged or of another table.
     """
     names = [name for name, _kind in table.columns]
     for batch in batches(table, path):
+        if host_id is not None:
+            batch = batch.filter(_compute().equal(batch.column("host_id"), host_id))  # noqa: PLW2901
         columns = [
             batch.column(name).to_pylist() if name in batch.schema.names else [None] * batch.num_rows
             for name in names

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from monitord.analytics.engine import Answer, Engine, View, need_extra, open_engine
@@ -17,7 +17,7 @@ from monitord.fleet.questions import Question
 MEMORY_MB = 192
 DEADLINE_S = 60.0
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
-_NEVER = datetime(9999, 12, 31, tzinfo=UTC)  # a host's clock may be ahead of ours
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,18 @@ def ask(bucket: Bucket, question: Question, scope: Scope, **values: Any) -> Foun
 
     A file that is damaged inside makes DuckDB stop: then all are read to their ends, and it is asked again.
     """
-    given = {**_bounds(scope), **values}
+    bounded = bound(scope)
+    given = {**_bounds(bounded), **values}
     unknown = given.keys() ^ question.parameters
     if unknown - {"since", "until", "host"}:
         raise ValueError(f"invalid parameters of {question.name}: {', '.join(sorted(unknown))}")
     parameters = {name: given[name] for name in question.parameters}
-    with _engines(bucket, question.tables, scope) as engine_of:
+    with _engines(bucket, question.tables, bounded) as engine_of:
         try:
-            return _read(engine_of(is_thorough=False).ask(question.sql, parameters))
+            found = _read(engine_of(is_thorough=False).ask(question.sql, parameters))
         except MonitordError:
-            return _read(engine_of(is_thorough=True).ask(question.sql, parameters))
+            found = _read(engine_of(is_thorough=True).ask(question.sql, parameters))
+    return found if scope.until else replace(found, notes=(*found.notes, *_ahead(bucket, question, bounded)))
 
 
 @contextmanager
@@ -54,7 +56,7 @@ def asking(bucket: Bucket, sql: str, scope: Scope, **limits: Any) -> Iterator[An
     if not named:
         known = ", ".join(table.name for table in TABLES)
         raise UsageError(f"invalid SQL: it names no table, expected one of {known}")
-    with _engines(bucket, named, scope, **limits) as engine_of:
+    with _engines(bucket, named, bound(scope), **limits) as engine_of:
         yield engine_of(is_thorough=False).ask(sql)
 
 
@@ -83,10 +85,39 @@ def _read(answer: Answer) -> Found:
     return Found(names, rows, tuple(answer.notes))
 
 
+def bound(scope: Scope) -> Scope:
+    """Return the scope with both ends: what is asked without `until` ends with tomorrow.
+
+    What lies beyond is of a clock that was ahead: it would stand before all that is true.
+    """
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    return replace(
+        scope,
+        since=scope.since or _ALWAYS,
+        until=scope.until or datetime.combine(tomorrow, time.max, UTC),
+    )
+
+
+def _ahead(bucket: Bucket, question: Question, scope: Scope) -> Iterator[str]:
+    """Say which hosts shipped days beyond the scope's end, and what shows them."""
+    hosts: set[str] = set()
+    latest = scope.until
+    for table in TABLES:
+        if table.name in question.tables:
+            last, found = bucket.beyond(table, scope)
+            hosts |= found
+            latest = max(filter(None, (latest, last)), default=None)
+    if hosts and latest is not None:
+        more = f" and {len(hosts) - _NAMED} more" if len(hosts) > _NAMED else ""
+        named = f"{', '.join(sorted(hosts)[:_NAMED])}{more}"
+        until = latest.date() + timedelta(days=1)
+        yield f"left out: days beyond tomorrow, of clocks that were ahead ({named}); see --until {until}"
+
+
 def _bounds(scope: Scope) -> Mapping[str, Any]:
     return {
-        "since": (scope.since or _ALWAYS).isoformat(),
-        "until": (scope.until or _NEVER).isoformat(),
+        "since": scope.since.isoformat() if scope.since else "",
+        "until": scope.until.isoformat() if scope.until else "",
         "host": pattern(scope.host, is_whole=True),
     }
 

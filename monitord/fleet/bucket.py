@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from monitord.analytics.shipped import COMPACTED, LARGEST_FILE_BYTES
@@ -81,6 +81,17 @@ class Bucket:
                     " try a shorter --since, --host, or monitord fleet compact"
                 )
         return found
+
+    def beyond(self, table: Table, scope: Scope) -> tuple[datetime | None, set[str]]:
+        """Return the last day of a table beyond the scope's end, and whose rows of these hosts it has."""
+        folders = self.objects.folders(layout.table_folder(table))
+        days = [day for day in map(layout.parse_day, folders) if day is not None]
+        last = max(days, default=None)
+        if last is None or scope.until is None or last <= scope.until.date():
+            return None, set()
+        found = {_host_of(info.path, table) for info in self._listed(table, last, scope)}
+        hosts = {host_id for host_id in found if host_id is not None and scope.has_host(host_id)}
+        return datetime.combine(last, time(), UTC), hosts
 
     def _listed(self, table: Table, day: date, scope: Scope) -> Iterator[ObjectInfo]:
         folder = layout.day_folder(table, day)

@@ -79,8 +79,7 @@ def compact(bucket: Bucket, table: Table, day: date) -> Compacted | None:
         except MemoryError:
             why = f"left alone: all of {table.name} of {day} (its rows unpack to too much)"
             return Compacted(table.name, day, 0, 0, 0, 0, (*notes, why))
-    path = f"{layout.day_folder(table, day)}/host={COMPACTED}/{layout.DAY_FILE}"
-    _put(bucket, path, united, old)
+    _put(bucket, layout.compacted_path(table, day), united, old)
     removed, more = _remove(bucket, taken)
     return Compacted(table.name, day, len(taken), rows, len(united), removed, (*notes, *more))
 

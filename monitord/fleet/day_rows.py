@@ -1,7 +1,4 @@
-"""Rows of one table and day as they leave: redacted, and together with those that left before.
-
-The store thins out and forgets; what was shipped stays: a day's new file has all rows of the one before.
-"""
+"""Rows of one table and day as they leave: redacted, and in one order."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from monitord.analytics.tables import HOTSPOTS, MACHINE_MINUTES, PROCESS_MINUTES, Table
+from monitord.analytics.tables import Table
 from monitord.export.cleaning import Cleaner
 
 Row = tuple[object, ...]
@@ -85,36 +82,8 @@ def fingerprint(cells: Mapping[str, object]) -> str:
     return hashlib.sha256(repr(sorted(cells.items(), key=lambda one: one[0])).encode()).hexdigest()[:16]
 
 
-def merged(table: Table, before: Iterable[Row], now: Iterable[Row]) -> list[Row]:
-    """Return the rows of a day's next file by time and key: each once, and none of `before` is missing.
-
-    Of a minute the store's answer of now counts as a whole, because another pass may stand for it. Sums of an
-    hour only grow: with fewer incidents they are what the store still remembers.
-    """
+def in_order(table: Table, rows: Iterable[Row]) -> list[Row]:
+    """Return the rows by time and key, so that the same rows are the same file."""
     names = [name for name, _kind in table.columns]
-    at = names.index(table.at)
-    key = [names.index(name) for name in table.key]
-    fresh = [*now]
-    if table in (PROCESS_MINUTES, MACHINE_MINUTES):
-        minutes = {_minute(row[at]) for row in fresh}
-        kept = [row for row in before if _minute(row[at]) not in minutes]
-        return _sorted([*kept, *fresh], at, key)
-    found = {tuple(row[place] for place in key): row for row in before}
-    weight = names.index("incidents") if table is HOTSPOTS else None
-    for row in fresh:
-        other = found.get(tuple(row[place] for place in key))
-        if other is None or weight is None or _count(row[weight]) >= _count(other[weight]):
-            found[tuple(row[place] for place in key)] = row
-    return _sorted(found.values(), at, key)
-
-
-def _minute(moment: Any) -> object:
-    return moment.replace(second=0, microsecond=0)
-
-
-def _count(value: Any) -> int:
-    return value or 0
-
-
-def _sorted(rows: Iterable[Row], at: int, key: Sequence[int]) -> list[Row]:
+    at, key = names.index(table.at), [names.index(name) for name in table.key]
     return sorted(rows, key=lambda row: (row[at], [str(row[place]) for place in key]))

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import date
 
+from monitord.analytics.shipped import COMPACTED
 from monitord.analytics.tables import TABLES, Table
 
 VERSION = "v1"
@@ -73,6 +74,11 @@ def table_folder(table: Table) -> str:
 def day_folder(table: Table, day: date) -> str:
     """Return the folder of all hosts on a day (UTC)."""
     return f"{table_folder(table)}/date={day}"
+
+
+def compacted_path(table: Table, day: date) -> str:
+    """Return where `fleet compact` lays what it makes of a day."""
+    return f"{day_folder(table, day)}/host={COMPACTED}/{DAY_FILE}"
 
 
 def parse(path: str) -> DayFile | ArtefactFile | HostFile | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import socket
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,10 @@ _UNFIT = re.compile(r"[^a-z0-9-]+")
 
 
 class Mark(msgspec.Struct):
-    """What of one table and day lies in the bucket: its sum, how many rows, and when it was put there."""
+    """What of one table and day lies in the bucket: its sum, how many rows, and when it was put there.
+
+    Without a sum something of ours may lie there, and it is not known what.
+    """
 
     sha256: str
     rows: int
@@ -62,8 +65,10 @@ class ShipState(msgspec.Struct):
         return self.nonces[-1]
 
     def forget_bucket(self) -> None:
-        """Nothing of ours lies there any more: all that is held goes there again."""
-        self.marks, self.artefacts, self.claimed = {}, {}, None
+        """All that is held goes there again; what lies there of ours is not known, and looked at first."""
+        never = datetime.fromtimestamp(0, UTC)
+        self.marks = {name: Mark("", mark.rows, mark.size_bytes, never) for name, mark in self.marks.items()}
+        self.artefacts, self.claimed = {}, None
 
     def note_lost(self, table: str, day: str, rows: int | None) -> None:
         """Remember what can't be shipped any more."""

@@ -8,28 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+from monitord.analytics.merging import Merge, as_they_are
 from monitord.analytics.parquet import read, write_table
 from monitord.analytics.rows import rows_of
 from monitord.analytics.tables import INCIDENTS, TABLES, Table
+from monitord.analytics.tiers import versions_in
 from monitord.analytics.versions import deployments, known_versions
 from monitord.config.settings import ShipSettings
 from monitord.errors import MonitordError, NotFoundError, StorageError
 from monitord.export.cleaning import Cleaner, Identities
-from monitord.fleet.day_rows import Row, RowCleaner, days_of, fingerprint, merged
+from monitord.fleet.day_rows import Row, RowCleaner, days_of, fingerprint, in_order
 from monitord.fleet.host import NameTakenError, claim
 from monitord.fleet.identity import LOCK_FILE
 from monitord.fleet.layout import ArtefactFile, DayFile
 from monitord.fleet.ship_state import Mark, new_state, read_state, write_state
+from monitord.fleet.so_far import so_far
 from monitord.fleet.spool import Spool
 from monitord.model import counted
 from monitord.recorder.locks import hold
-from monitord.storage.artefacts.errors import MissingArtefactError
 from monitord.storage.artefacts.secret_sources import read_url
 from monitord.storage.artefacts.wrappers.retried import Patience
 from monitord.storage.objects import Objects, open_objects
@@ -40,7 +42,6 @@ _COMES_LATE = timedelta(hours=6)  # rows of a day may come or change so long aft
 _SETTLES = timedelta(minutes=10)
 """How long a last file is kept after it was put: `fleet compact` may have removed it in the same moment."""
 _EVIDENCE_STAYS = timedelta(hours=72)
-_FILE_LIMIT_BYTES = 256 << 20
 _ARTEFACT_LIMIT_BYTES = 32 << 20
 _ARTEFACTS_A_ROUND = 16
 _DAYS_AT_MOST = 400
@@ -138,6 +139,8 @@ class Shipper:
     def _take_new_name(self, why: str) -> None:
         before = self.state
         self.state = new_state(pseudonym=self._settings.pseudonym, before=before)
+        if self.state.since is not None and self.state.since > self._now:
+            self.state.since = None  # of a clock that was ahead: until then nothing would be shipped
         self._spool.clear()
         self._save()
         self.done.notes.append(f"{why}: this one is {self.state.host_id} from now on")
@@ -198,10 +201,11 @@ class Shipper:
         if not everything:
             wanted = [table for table in wanted if table is INCIDENTS]
         self._spool.tidy()
+        merge = self._merge(cleaner)
         for day in self._days(wanted) if everything else self._newest_days(2):
             for table in wanted:
-                if not self._is_finished(table, day):
-                    self._build_day(table, day, cleaner)
+                if merge is not None and not self._is_finished(table, day):
+                    self._build_day(table, day, merge)
             if self._objects is not None:
                 self._put_all()
                 self._make_room()  # what is there goes first
@@ -216,8 +220,23 @@ class Shipper:
                 self._note_lost(name, table_name, day_name, 0)
         self._make_room()
 
+    def _merge(self, cleaner: RowCleaner | None) -> Merge | None:
+        """What brings a day's file up to date, as in the tiers; None where nothing was ever stored."""
+        try:
+            versions = known_versions(deployments(self._reader.storage))
+        except NotFoundError:
+            return None
+        clean = cleaner.clean if cleaner is not None else as_they_are
+        return Merge(
+            self._reader, self.state.host_id, version_of=versions, clean=clean, not_before=self.state.since
+        )
+
+    def _versions(self, day: date) -> Mapping[str, str]:
+        """Which version the day's file says of each incident: it stays when its mark is gone."""
+        return versions_in(self._spool.path(INCIDENTS, day))
+
     def _make_room(self) -> None:
-        for table, day, path in self._spool.over(self._settings.spool_bytes):
+        for table, day, path in self._spool.over(self._settings.spool_bytes, self._tomorrow()):
             if not self._is_there(_name(table, day), path):
                 self.state.dropped[_name(table, day)] = sum(1 for _row in read(path, table))
             path.unlink()
@@ -228,12 +247,14 @@ class Shipper:
             yield self._now.date() - timedelta(days=back)
 
     def _days(self, tables: list[Table]) -> Iterator[date]:
-        """All of which anything is stored, newest first; days to come, too, where the clock was ahead."""
-        tomorrow = _begins(self._now.date() + timedelta(days=1))
-        ahead = {day for table in tables for day in days_of(table, self._rows(table, tomorrow, None))}
-        yield from sorted(ahead, reverse=True)
+        """All of which anything is stored, newest first; then days to come, where the clock was ahead."""
         first = self._first() or self._now
         yield from self._newest_days(min((self._now.date() - first.date()).days + 1, _DAYS_AT_MOST))
+        ahead = _begins(self._tomorrow())
+        yield from sorted({day for table in tables for day in days_of(table, self._rows(table, ahead, None))})
+
+    def _tomorrow(self) -> date:
+        return self._now.date() + timedelta(days=1)
 
     def _first(self) -> datetime | None:
         """When what is stored begins."""
@@ -255,47 +276,22 @@ class Shipper:
         mark = self.state.marks.get(_name(table, day))
         return mark is not None and ends_at <= mark.put_at <= self._now
 
-    def _build_day(self, table: Table, day: date, cleaner: RowCleaner | None) -> None:
+    def _build_day(self, table: Table, day: date, merge: Merge) -> None:
         name, path = _name(table, day), self._spool.path(table, day)
-        before = self._base(table, day)
+        mark = self.state.marks.get(name)
+        before = so_far(table, day, mark, self.state.host_id, self._spool, self._objects, self.done.notes)
         if before is None:
-            return  # the bucket has it and is away: the store goes on holding what is new
-        rows = list(self._rows(table, _begins(day), _begins(day + timedelta(days=1))))
-        fresh = rows if cleaner is None else cleaner.clean(table, rows)
-        after = merged(table, before, fresh)
+            return  # the bucket has it, and can't say what: the store goes on holding what is new
+        rows, said = merge.day(table, str(day), before.rows, before.notes, self._versions(day))
+        after = in_order(table, rows)
         self._note_lost(name, table.name, str(day), len(after))
         if not after:
             self.state.marks[name] = Mark("", 0, 0, self._now)
             return
-        if after != before or not path.exists():
+        if (after, said) != (before.rows, before.notes) or not path.exists():
             self._spool.prepare(table)
-            write_table(table, after, path)
+            write_table(table, after, path, notes=said)
         os.utime(path, (self._now.timestamp(),) * 2)  # when all of it was in there
-
-    def _base(self, table: Table, day: date) -> list[Row] | None:
-        """The rows of the day's file so far: here, else in the bucket; None when that can't be had now."""
-        path, mark = self._spool.path(table, day), self.state.marks.get(_name(table, day))
-        if path.exists():
-            try:
-                return list(read(path, table))
-            except StorageError:
-                path.unlink()  # torn by the disk: made anew
-        if mark is None or not mark.rows:
-            return []
-        if self._objects is None:
-            return None
-        try:
-            _found, data = self._objects.read(DayFile(table, day, self.state.host_id).path, _FILE_LIMIT_BYTES)
-        except MissingArtefactError:
-            data = b""
-        if hashlib.sha256(data).hexdigest() != mark.sha256:
-            self.done.notes.append(
-                f"{table.name} of {day} in the bucket is not what was put there: made anew"
-            )
-            return []
-        self._spool.prepare(table)
-        path.write_bytes(data)
-        return list(read(path, table))
 
     def _note_lost(self, name: str, table: str, day: str, count: int) -> None:
         if name in self.state.dropped:

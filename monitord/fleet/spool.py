@@ -48,10 +48,10 @@ class Spool:
         """What all of them take."""
         return sum(path.stat().st_size for _table, _day, path in self.files())
 
-    def over(self, limit_bytes: int) -> list[tuple[Table, date, Path]]:
-        """Return the oldest files, without which the limit holds."""
+    def over(self, limit_bytes: int, tomorrow: date) -> list[tuple[Table, date, Path]]:
+        """Return the files without which the limit holds: of a wrong clock's days to come, of the oldest."""
         total, gone = 0, []
-        for table, day, path in self.files():
+        for table, day, path in sorted(self.files(), key=lambda file: file[1] > tomorrow):
             total += path.stat().st_size
             if total > limit_bytes:
                 gone.append((table, day, path))

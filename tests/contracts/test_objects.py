@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -229,10 +231,63 @@ def test_more_names_than_can_be_held_are_refused_whatever_they_are(
     for number in range(5):
         place.plant(f"v1/full/day{number}.parquet", b"x")
         place.plant(f"v1/full/not ours {number}", b"x")
+    for number in range(9):
+        place.plant(f"v1/many/date={number}/x", b"x")
     objects.put(PATH, b"x")
-    with pytest.raises(StorageError, match=r"cannot list v1/full: more than 8 names lie there; try one host"):
-        list(objects.list("v1/full"))
+    for call, folder in ((objects.list, "v1/full"), (objects.folders, "v1/many")):
+        with pytest.raises(
+            StorageError, match=f"cannot list {folder}: more than 8 names lie there; try one host"
+        ):
+            list(call(folder))
     assert [one.path for one in objects.list("v1/incident")] == [PATH]
+    assert objects.folders("v1/incident") == ("date=2026-11-20",)
+
+
+def test_a_bucket_whose_folders_never_end_is_left_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every page says that another one follows: the client asks no more once time is up."""
+    monkeypatch.setattr("monitord.storage.objects.bucket._FOLDERS_WITHIN_S", 1.0)
+    asked: list[float] = []
+
+    class Endless(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(time.monotonic())
+            time.sleep(0.01)  # not for an event: as a bucket takes its time
+            names = "".join(
+                f"<CommonPrefixes><Prefix>v1/date={len(asked)}-{number}/</Prefix></CommonPrefixes>"
+                for number in range(10)
+            )
+            body = (
+                f"<ListBucketResult><IsTruncated>true</IsTruncated>{names}"
+                f"<NextContinuationToken>t{len(asked)}</NextContinuationToken></ListBucketResult>"
+            ).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    for name in ("id", "secret"):
+        (tmp_path / name).write_text("x\n")
+    keys = f"access_key_id_file={tmp_path}/id&secret_access_key_file={tmp_path}/secret"
+    url = f"s3://endless?endpoint=http://127.0.0.1:{server.server_port}&region=us-east-1&{keys}"
+    try:
+        with closing(open_objects(url)) as objects, pytest.raises(StorageError, match="cannot list v1: more"):
+            objects.folders("v1")
+        count = len(asked)
+        assert count > 3
+        time.sleep(0.5)  # not for an event: whether it goes on
+        assert len(asked) <= count + 1
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_where_no_sum_is_told_the_bytes_are_compared(s3_server: S3Server, tmp_path: Path) -> None:

@@ -238,3 +238,27 @@ def test_a_host_that_raises_without_end_does_not_keep_others_from_being_found(tm
     names = [f"i{number}" for number in range(200_000)]
     _put(made, INCIDENTS, _lying(INCIDENTS, len(names), correlation_id=names, raised_at=LAST))
     assert any(row["what"] == EVERYWHERE for row in answered(made, SAME).rows)
+
+
+@pytest.mark.parametrize("question", [HOSTS, RECENT, HOT, SAME], ids=lambda question: question.name)
+def test_days_beyond_tomorrow_stand_before_no_true_one_and_are_named(
+    tmp_path: Path, question: Question
+) -> None:
+    """A clock was ahead: its host is named with what shows its rows, and they are shown when asked for."""
+    made = make_fleet(tmp_path / "fleet", 5)
+    before = answered(made, question)
+    ahead = datetime.now(UTC) + timedelta(days=400)
+    for table in TABLES:
+        columns = {"version": NEW, "taken_from": "capture", "int64": 1, "float64": 1.0}
+        rows = _lying(table, 3, **columns, correlation_id=["a", "b", "c"], **{table.at: ahead})
+        path = path_of(made.root, table, ahead.date(), "ahead")
+        path.parent.mkdir(parents=True)
+        pq.write_table(rows, path)
+    found = answered(made, question)
+    assert found.rows == before.rows
+    (note,) = found.notes
+    assert "days beyond tomorrow" in note
+    assert f"(ahead); see --until {ahead.date() + timedelta(days=1)}" in note
+    shown = answered(made, question, Scope(LAST, ahead + timedelta(days=1)))
+    assert shown.notes == ()
+    assert shown.rows != before.rows or question is SAME

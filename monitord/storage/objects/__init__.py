@@ -75,7 +75,7 @@ class Objects(Protocol):
         ...
 
     def folders(self, folder: str = "") -> tuple[str, ...]:
-        """Names of the folders right below a folder, in order."""
+        """Names of the folders right below a folder, in order; StorageError for too many, as `list`."""
         ...
 
     def delete(self, path: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from typing import Any
 
@@ -19,8 +21,10 @@ from monitord.storage.artefacts.errors import (
 from monitord.storage.artefacts.providers.s3 import open_stores
 from monitord.storage.artefacts.providers.s3_errors import explained_error
 from monitord.storage.artefacts.urls import StorageURL
-from monitord.storage.objects import Expected, ObjectInfo, check_count, check_path, is_path
+from monitord.storage.objects import LISTED_AT_MOST, Expected, ObjectInfo, check_count, check_path, is_path
 
+_FOLDERS_WITHIN_S = 30.0
+"""Two hundred pages, which LISTED_AT_MOST names are, come in less from a bucket far away."""
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?\Z')
 
 
@@ -95,10 +99,20 @@ class BucketObjects:
         yield from sorted(found, key=lambda one: one.path)
 
     def folders(self, folder: str = "") -> tuple[str, ...]:
-        with self._using(f"cannot list {self._place}"):
-            found = self._reading.list_with_delimiter(folder or None)["common_prefixes"]
+        with self._using(f"cannot list {self._place}"), ThreadPoolExecutor(1) as alone:
+            found = alone.submit(asyncio.run, self._folders(folder)).result()  # a caller may have a loop
+        check_count(len(found), folder)
         names = (path.rstrip("/") for path in found)
         return tuple(sorted(name.rpartition("/")[2] for name in names if is_path(name)))
+
+    async def _folders(self, folder: str) -> Sequence[str]:
+        """The client goes on until it has every page, so that only time bounds it."""
+        try:
+            async with asyncio.timeout(_FOLDERS_WITHIN_S):
+                found = await self._reading.list_with_delimiter_async(folder or None)
+        except TimeoutError:
+            check_count(LISTED_AT_MOST + 1, folder)
+        return tuple(found["common_prefixes"])
 
     def delete(self, path: str) -> None:
         with (

@@ -125,7 +125,7 @@ class FileObjects:
 
     def folders(self, folder: str = "") -> tuple[str, ...]:
         with self._within(folder) as held:
-            return tuple(sorted(_folders_in(held))) if held is not None else ()
+            return tuple(sorted(_folders_in(held, folder))) if held is not None else ()
 
     @contextlib.contextmanager
     def _within(self, folder: str) -> Iterator[int | None]:
@@ -182,6 +182,9 @@ def _below(folder: int, above: str, on_name: Callable[[], None]) -> Iterator[Obj
             yield from _below(held[-1], f"{above}{name}/", on_name)
 
 
-def _folders_in(folder: int) -> list[str]:
-    with os.scandir(folder) as entries:
-        return [e.name for e in entries if is_path(e.name) and e.is_dir(follow_symlinks=False)]
+def _folders_in(held: int, folder: str) -> Iterator[str]:
+    with os.scandir(held) as entries:
+        for count, entry in enumerate(entries, 1):
+            check_count(count, folder)
+            if is_path(entry.name) and entry.is_dir(follow_symlinks=False):
+                yield entry.name
