@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.made_fleet import NEW
 from monitord import config
 from monitord.actions.identities import identities
 from monitord.actions.workspace import Workspace
@@ -31,6 +32,12 @@ from tests.fakes import KEY, a_capture, an_alert
 from tests.pasts import Past
 
 SECRET = "hunter2-Zx81Qw90"
+ANY: dict[str, Any] = {
+    "process": "", "function": "", "module": "", "unit": "", "metric": "", "rule": "", "user": "", "cause": "",
+    "text": "", "incident": "", "pinned": False, "window_s": 300, "hosts": 2, "version": NEW, "before": "",
+    "factor": 1.2, "limit": 1000,
+}  # fmt: skip
+"""What stands for any in a question to a fleet."""
 
 
 def an_incident(at: datetime, name: str = "burn", function: str = "validate") -> Incident:

@@ -27,13 +27,9 @@ from monitord.fleet.questions import (
     SAME,
     Question,
 )
+from tests.fleet.hosts import ANY
 
 LAST = datetime(LAST_DAY.year, LAST_DAY.month, LAST_DAY.day, tzinfo=UTC)
-ANY: dict[str, Any] = {
-    "process": "", "function": "", "module": "", "unit": "", "metric": "", "rule": "", "user": "", "cause": "",
-    "text": "", "incident": "", "pinned": False, "window_s": 300, "hosts": 2, "version": NEW, "before": "",
-    "factor": 1.2, "limit": 1000,
-}  # fmt: skip
 
 
 def answered(made: Made, question: Question, scope: Scope | None = None, **values: Any) -> Found:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.made_fleet import HOTTER, LAST_DAY, NEW, OLD, Made
+from benchmarks.made_fleet import HOTTER, LAST_DAY, OLD, Made
 from monitord.analytics.tables import TABLES, Table
 from monitord.errors import MonitordError
 from monitord.fleet import layout
@@ -35,13 +35,9 @@ from monitord.fleet.questions import (
     SAME,
     Question,
 )
+from tests.fleet.hosts import ANY
 
 LAST = datetime(LAST_DAY.year, LAST_DAY.month, LAST_DAY.day, tzinfo=UTC)
-ANY: dict[str, Any] = {
-    "process": "", "function": "", "module": "", "unit": "", "metric": "", "rule": "", "user": "", "cause": "",
-    "text": "", "incident": "", "pinned": False, "window_s": 300, "hosts": 2, "version": NEW, "before": "",
-    "factor": 1.2, "limit": 500,
-}  # fmt: skip
 SINCE, UNTIL = LAST - timedelta(days=1), LAST + timedelta(days=1)
 ASKED: list[tuple[Question, str, dict[str, Any]]] = [
     (HOSTS, "", {}),

@@ -17,17 +17,13 @@ from monitord.fleet.questions import HOT, MACHINE, RECENT
 from monitord.fleet.ship_state import read_state, write_state
 from monitord.storage.artefacts.errors import AccessDeniedError
 from monitord.storage.objects import open_objects
-from tests.fleet.hosts import Bucket, Host, ids
+from tests.fleet.hosts import ANY, Bucket, Host, ids
 from tests.servers import S3Server
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 ENDED = NOON + 3 * DAY
-ANY: dict[str, Any] = {
-    "process": "", "function": "", "module": "", "unit": "", "metric": "", "rule": "", "user": "", "cause": "",
-    "text": "", "incident": "", "pinned": False, "limit": 500,
-}  # fmt: skip
 
 
 @pytest.fixture
