@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from monitord import __version__
+from monitord.actions.configuration import leaves
 from monitord.actions.workspace import Workspace
 from monitord.config import LoadedConfig, Settings, load
 from monitord.doctor import Check, Surroundings, run_checks
@@ -19,7 +22,8 @@ from monitord.service import ServicePaths, plan_install
 def diagnose(workspace: Workspace) -> list[Check]:
     """Run every check; a configuration that can't be used is one, and the others then go by the defaults."""
     loaded, broken = _configured(workspace)
-    return [*broken, *run_checks(_surroundings(workspace, loaded.settings)), *_storage_urls(loaded)]
+    checks = run_checks(_surroundings(workspace, loaded.settings))
+    return [*broken, *checks, *_storage_urls(loaded), *_open_passwords(loaded)]
 
 
 def require_healthy(checks: Sequence[Check], *, strict: bool) -> None:
@@ -58,6 +62,29 @@ def _storage_urls(loaded: LoadedConfig) -> Iterator[Check]:
         yield Check("storage url", "failure", str(error), "monitord config validate")
     else:
         yield Check("storage url", "ok", "no fault found; `monitord storage status` tries it")
+
+
+def _open_passwords(loaded: LoadedConfig) -> Iterator[Check]:
+    """Passwords in URLs of a file that every user may read; a receiver's URL has a check of its own."""
+    for key, held in leaves(loaded.settings.as_dict()):
+        if key.startswith("notify.") or not isinstance(held, str) or not _has_password(held):
+            continue
+        path = Path(loaded.origin(key).rpartition(":")[0])
+        try:
+            is_open = bool(path.stat().st_mode & stat.S_IROTH)
+        except OSError:
+            continue  # the environment has it
+        if is_open:
+            words = f"everybody on this machine can read its password in {path}"
+            fix = f'write the URL into a file with mode 0600, then {key} = "file:/PATH"'
+            yield Check(key, "warning", words, fix)
+
+
+def _has_password(text: str) -> bool:
+    try:
+        return "://" in text and urlsplit(text).password is not None
+    except ValueError:
+        return False
 
 
 def _surroundings(workspace: Workspace, settings: Settings) -> Surroundings:

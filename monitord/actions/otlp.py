@@ -24,7 +24,7 @@ from monitord.metrics.otlp_messages import (
 from monitord.model import counted
 from monitord.recorder.locks import hold
 from monitord.recorder.status import moment_of
-from monitord.storage.artefacts.secret_sources import read_source, read_url
+from monitord.storage.artefacts.secret_sources import held_url, read_source
 from monitord.storage.views import IncidentView
 
 LOCK_FILE = "otlp.lock"
@@ -55,7 +55,9 @@ def send(workspace: Workspace, pause: Callable[[float], object] = time.sleep) ->
 
 
 def _endpoint(settings: OtlpSettings) -> str:
-    url = read_url(settings.endpoint, "the OTLP endpoint")
+    url = settings.endpoint
+    if not url.startswith(("https:", "http:")):
+        url = held_url(url, "the OTLP endpoint")
     try:
         check_endpoint(url)
     except ValueError as error:

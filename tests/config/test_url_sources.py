@@ -15,6 +15,7 @@ import pytest
 
 from monitord.actions import event_copy, fleet, otlp, shipping, state
 from monitord.actions.configuration import check_config, shown_settings
+from monitord.actions.doctor import _open_passwords
 from monitord.actions.storage_health import check_storage
 from monitord.actions.workspace import Workspace
 from monitord.analytics.tiering import Tiering, limits_of
@@ -23,6 +24,7 @@ from monitord.config.settings import FileSettings
 from monitord.daemon import uploader
 from monitord.errors import ConfigError, MonitordError
 from monitord.notify.sending import hand_over, url_of
+from monitord.recorder.artefact_stores import place_of
 from monitord.storage import open_store
 from monitord.storage.artefacts.secret_sources import is_source
 from tests.cli.conftest import make_incident
@@ -199,6 +201,41 @@ def test_no_error_shows_what_a_source_holds(
     if key == RECEIVER:
         (receiver,) = workspace.settings.notify.receivers
         assert SECRET not in str(hand_over(receiver, {}, 1.0))
+
+
+@pytest.mark.parametrize("key", sorted({*USES} - {RECEIVER, "otlp.endpoint"}))  # which has no password
+def test_the_doctor_names_a_password_that_everybody_can_read(key: str, tmp_path: Path) -> None:
+    """With what to write instead; a file for its owner alone is well, and so is a URL without one."""
+    path = tmp_path / "config.toml"
+    path.write_text(written(key, f"postgresql://u:{SECRET}@host/x"))
+    path.chmod(0o644)
+    (check,) = _open_passwords(load(path, {}))
+    assert (check.name, check.outcome) == (key, "warning")
+    assert (str(path) in check.detail, "file:/PATH" in (check.fix or "")) == (True, True)
+    assert SECRET not in f"{check.detail}{check.fix}"
+    path.chmod(0o600)
+    assert list(_open_passwords(load(path, {}))) == []
+    path.chmod(0o644)
+    path.write_text(written(key, "postgresql://u@host/x?sslmode=require"))
+    assert list(_open_passwords(load(path, {}))) == []
+
+
+def test_where_evidence_lies_is_said_without_reading_the_source(tmp_path: Path) -> None:
+    """Another user may ask than the one that may read it."""
+    (tmp_path / "c.toml").write_text(written("storage.url", "file:/root/only"))
+    said = place_of(load(tmp_path / "c.toml", {}).settings.storage, tmp_path, "a-key")
+    assert said == "a-key, at the URL in file:/root/only"
+
+
+def test_an_endpoint_is_read_from_a_file_however_its_path_is_written(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """`file:///PATH` is no endpoint, and so can be nothing but the file."""
+    with collecting() as collector:
+        held = held_in(workspace, tmp_path, "otlp.endpoint", collector.endpoint)
+        assert workspace.config_path is not None
+        workspace.config_path.write_text(written("otlp.endpoint", f"file://{held}"))
+        assert otlp.send(workspace) == "0 incidents"
 
 
 def test_a_source_is_what_the_configuration_takes_as_one() -> None:
