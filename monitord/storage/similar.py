@@ -86,9 +86,12 @@ def _times(
     rows = {
         str(row["correlation_id"]): row for row in reader.recognisable(earliest, max(raised), MOST_OF_A_WEEK)
     }
+    is_cut = len(rows) == MOST_OF_A_WEEK
+    oldest = _recognised(next(reversed(rows.values()))) if is_cut else None
+    if oldest and _week_before(max(raised)) < oldest.raised_at:
+        return {}, {}  # not even of the newest is it known: 500 need not be read for nothing
     looked_at = {name: seen[name] if name in seen else _recognised(row) for name, row in rows.items()}
     found = [each for each in looked_at.values() if each]
-    is_cut = len(rows) == MOST_OF_A_WEEK
     known_from = (found[-1].raised_at if found else max(raised)) if is_cut else earliest
     by_mark: dict[tuple[str, ...], set[int]] = defaultdict(set)
     for number, each in enumerate(found):
