@@ -18,10 +18,11 @@ import pytest
 import structlog
 
 from tests.burners import end_orphans, mark_session
+from tests.profiles.chromium import browser, chromium
 from tests.run import LANES, TESTS, lane_of
 from tests.servers import proxy_to, redis_server, s3_server
 
-__all__ = ["proxy_to", "redis_server", "s3_server"]  # fixtures for every room
+__all__ = ["browser", "chromium", "proxy_to", "redis_server", "s3_server"]  # fixtures for every room
 
 
 # A shell that starts us in the background has SIGINT ignored, and every child would inherit that.

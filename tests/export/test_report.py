@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -112,12 +112,6 @@ def planted(value: Any, text: str, name: str = "") -> Any:
     if isinstance(value, dict):
         return {key: planted(held, text, key) for key, held in value.items()}
     return [planted(held, text, name) for held in value] if isinstance(value, list) else value
-
-
-@pytest.fixture
-def browser(tmp_path: Path, require_tool: Callable[[str], str]) -> Iterator[Chromium]:
-    with Chromium(require_tool("chromium"), tmp_path / "chromium") as started:
-        yield started
 
 
 def shown(browser: Chromium, page: bytes, folder: Path, columns: int) -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -111,36 +111,33 @@ def test_a_page_opened_afterwards_has_the_seconds_and_their_stacks(
 
 
 def test_the_page_shows_the_stacks_of_a_second_before_it_was_opened(
-    daemon: Recorder, spiked_at: datetime, tmp_path: Path, require_tool: Callable[[str], str]
+    daemon: Recorder, spiked_at: datetime, browser: Chromium
 ) -> None:
     """Brushed on the chart, and as one of the last seconds; two flame graphs beside each other share no id."""
     server = WebServer(daemon.data_dir, "--config", str(daemon.config))
     try:
-        with Chromium(require_tool("chromium"), tmp_path / "chromium") as browser:
-            logged_in(browser, server)
-            begin = int(spiked_at.timestamp())
-            browser.visit(f"{server.url}timeline?from={begin - 2}&to={begin + 1}")
-            text = "document.querySelector('main').innerText"
-            browser.wait(f'{text}.includes("From the recorder\'s black box")')
-            assert NAME in browser.ask(text)
-            assert browser.ask("document.querySelector('#zone').textContent.includes('UTC')")
-            (functions,) = browser.ask(
-                "[...document.querySelectorAll('table')].filter(one => one.caption.textContent.startsWith('Of all that ran'))"
-                ".map(one => one.innerText)"
-            )
-            assert "stutter" in functions
-            assert "functions are kept of incidents alone" not in browser.ask("document.body.innerText")
-            words = json.dumps("Look at what runs now")
-            browser.click(
-                f"[...document.querySelectorAll('button')].find(one => one.textContent === {words})"
-            )
-            browser.wait("document.querySelectorAll('.second').length > 5")
-            browser.ask("document.querySelector('[role=listbox]').focus()")
-            browser.press("ArrowLeft")
-            browser.press("Enter")
-            browser.wait("document.querySelectorAll('.flame-graph').length === 2")
-            ids = browser.ask("[...document.querySelectorAll('[id]')].map(one => one.id)")
-            assert sorted(set(ids)) == sorted(ids)
+        logged_in(browser, server)
+        begin = int(spiked_at.timestamp())
+        browser.visit(f"{server.url}timeline?from={begin - 2}&to={begin + 1}")
+        text = "document.querySelector('main').innerText"
+        browser.wait(f'{text}.includes("From the recorder\'s black box")')
+        assert NAME in browser.ask(text)
+        assert browser.ask("document.querySelector('#zone').textContent.includes('UTC')")
+        (functions,) = browser.ask(
+            "[...document.querySelectorAll('table')].filter(one => one.caption.textContent.startsWith('Of all that ran'))"
+            ".map(one => one.innerText)"
+        )
+        assert "stutter" in functions
+        assert "functions are kept of incidents alone" not in browser.ask("document.body.innerText")
+        words = json.dumps("Look at what runs now")
+        browser.click(f"[...document.querySelectorAll('button')].find(one => one.textContent === {words})")
+        browser.wait("document.querySelectorAll('.second').length > 5")
+        browser.ask("document.querySelector('[role=listbox]').focus()")
+        browser.press("ArrowLeft")
+        browser.press("Enter")
+        browser.wait("document.querySelectorAll('.flame-graph').length === 2")
+        ids = browser.ask("[...document.querySelectorAll('[id]')].map(one => one.id)")
+        assert sorted(set(ids)) == sorted(ids)
     finally:
         server.stop()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 from tests.flow.recorder import Recorder
 from tests.profiles.chromium import Chromium
@@ -20,23 +19,18 @@ def button(words: str) -> str:
 
 
 def test_a_spike_is_seen_understood_copied_captured_again_and_compared(
-    recorder: Callable[..., Recorder], tmp_path: Path, require_tool: Callable[[str], str]
+    recorder: Callable[..., Recorder], browser: Chromium
 ) -> None:
     recording = recorder().start()
     server = WebServer(recording.data_dir, "--allow-actions", "--config", str(recording.config))
     try:
-        with Chromium(require_tool("chromium"), tmp_path / "chromium") as browser:
-            _story(browser, server, recording)
+        _story(browser, server, recording)
     finally:
         server.stop()
 
 
 def _story(browser: Chromium, server: WebServer, recording: Recorder) -> None:
-    browser.call(
-        "Browser.grantPermissions",
-        permissions=["clipboardReadWrite", "clipboardSanitizedWrite"],
-        origin=server.url,
-    )
+    browser.permit(server.url, "clipboardReadWrite", "clipboardSanitizedWrite")
     browser.visit(server.address)
     browser.wait(f"{TEXT}.includes('Nothing went wrong yet')")
     recording.python("burn.py", "100", "120", f"--password={SECRET}")

@@ -1,4 +1,7 @@
-"""A headless Chromium, driven over its debugging pipe: real keys, real clicks, the real DOM."""
+"""A headless Chromium, driven over its debugging pipe: real keys, real clicks, the real DOM.
+
+It takes seconds of CPU to start, so a session has one; each test has a page of its own in it.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +11,63 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
+
+from tests.burners import SESSION
 from tests.patience import PATIENCE_S
 
 
 class Chromium:
-    """One page. Use as a context manager."""
+    """One page at a time. Use as a context manager."""
 
-    def __init__(self, program: str, folder: Path, *, dark: bool = False) -> None:
+    def __init__(self, program: str, folder: Path) -> None:
         to_read, self._write = os.pipe()
         self._read, to_write = os.pipe()
         words = [program, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--window-size=1400,1000",
                  "--disable-background-networking", "--no-first-run", f"--user-data-dir={folder}", "about:blank"]  # fmt: skip
-        if dark:
-            words.insert(1, "--blink-settings=preferredColorScheme=0")
+        # Its handler of crashes is nobody's child and ends with it: no module has left that running.
+        environment = {name: value for name, value in os.environ.items() if name != SESSION}
         self._process = subprocess.Popen(
             ["/bin/bash", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "chromium", *words],
-            pass_fds=(to_read, to_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            pass_fds=(to_read, to_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=environment,
         )  # fmt: skip
         os.close(to_read)
         os.close(to_write)
-        self._waiting, self._number, self._session = b"", 0, ""
+        self._waiting, self._number, self._session, self._context = b"", 0, "", ""
         self.events: list[dict[str, Any]] = []
 
     def __enter__(self) -> Chromium:
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        return self.anew()
+
+    def anew(self) -> Chromium:
+        """Go on in a page that knows nothing of those before: no storage, cache, size, leave or history."""
+        self._session, before = "", self._context
+        if before:
+            self.call("Target.disposeBrowserContext", browserContextId=before)
+        self._context = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call(
+            "Target.createTarget", url="about:blank", browserContextId=self._context, width=1400, height=1000
+        )["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.events.clear()
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
         return self
+
+    def permit(self, origin: str, *permissions: str) -> None:
+        """What a person would be asked."""
+        words = {"origin": origin, "permissions": permissions, "browserContextId": self._context}
+        self.call("Browser.grantPermissions", **words)
+
+    def is_dark(self, is_dark: bool) -> None:
+        """What the desktop says of its colours."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
@@ -60,7 +88,11 @@ class Chromium:
             if answer.get("id") == self._number:
                 assert "error" not in answer, answer
                 return dict(answer["result"])
-            self.events.append(answer)
+            self._hear(answer)
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        if event.get("sessionId", self._session) == self._session:  # else of a page that was closed
+            self.events.append(event)
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._waiting:
@@ -78,7 +110,7 @@ class Chromium:
         before = len(self.events)
         self.call("Page.navigate", url=address)
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events[before:]):
-            self.events.append(self._next())
+            self._hear(self._next())
 
     def wait(self, expression: str) -> Any:
         """Wait until a JavaScript expression has a value that counts, and return it."""
@@ -133,3 +165,17 @@ class Chromium:
             for event in self.events
             if event.get("method") == "Network.requestWillBeSent"
         ]
+
+
+@pytest.fixture(scope="session")
+def chromium(
+    tmp_path_factory: pytest.TempPathFactory, require_tool: Callable[[str], str]
+) -> Iterator[Chromium]:
+    with Chromium(require_tool("chromium"), tmp_path_factory.mktemp("chromium")) as started:
+        yield started
+
+
+@pytest.fixture
+def browser(chromium: Chromium) -> Chromium:
+    """A page of its own, as in a browser that was just started."""
+    return chromium.anew()

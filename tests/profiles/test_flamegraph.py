@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import pytest
 
 from monitord.profiles import Frame, Profile, Thread, parse
 from monitord.profiles.flame_tree import MAX_NODES, grow
@@ -34,12 +31,6 @@ EVIL = [
     "{{constructor.constructor('window.owned = 1')()}}",
     "javascript:window.owned=1",
 ]
-
-
-@pytest.fixture
-def browser(tmp_path: Path, require_tool: Callable[[str], str]) -> Iterator[Chromium]:
-    with Chromium(require_tool("chromium"), tmp_path / "chromium") as started:
-        yield started
 
 
 def _open(browser: Chromium, tmp_path: Path, page: bytes) -> None:
@@ -156,21 +147,19 @@ def test_two_profiles_in_one_graph_say_what_moved(browser: Chromium, tmp_path: P
     assert browser.troubles() == []
 
 
-def test_light_and_dark(tmp_path: Path, require_tool: Callable[[str], str]) -> None:
+def test_light_and_dark(browser: Chromium, tmp_path: Path) -> None:
     """Names can be read on their frames in both: WCAG's contrast of 4.5 for text."""
     page = write("flamegraph", parse("folded", FOLDED))
     for dark in (False, True):
-        with Chromium(require_tool("chromium"), tmp_path / f"chromium-{dark}") as browser:
-            scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-            browser.call("Emulation.setEmulatedMedia", features=[scheme])
-            _open(browser, tmp_path, page)
-            colours = browser.ask(
-                "[document.body, ...document.querySelectorAll('.frame')].map(f => {"
-                "const s = getComputedStyle(f); return [s.color, s.backgroundColor]})"
-            )
-            assert min(_contrast(*pair) for pair in colours) >= 4.5
-            assert (_luminance(colours[0][1]) < 0.2) is dark
-            _picture(browser, f"dark-{dark}")
+        browser.is_dark(dark)
+        _open(browser, tmp_path, page)
+        colours = browser.ask(
+            "[document.body, ...document.querySelectorAll('.frame')].map(f => {"
+            "const s = getComputedStyle(f); return [s.color, s.backgroundColor]})"
+        )
+        assert min(_contrast(*pair) for pair in colours) >= 4.5
+        assert (_luminance(colours[0][1]) < 0.2) is dark
+        _picture(browser, f"dark-{dark}")
 
 
 def _luminance(colour: str) -> float:

@@ -1,4 +1,4 @@
-"""The page's assets are there before its tests; a store and a server for a module; a browser."""
+"""The page's assets are there before its tests; a store and a server for a module."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from monitord.storage import open_store
-from tests.profiles.chromium import Chromium
 from tests.web.serving import WebServer
 from tests.web.stores import fill
 
@@ -53,9 +52,3 @@ def server(stored: tuple[Path, list[str]]) -> Iterator[WebServer]:
     server = WebServer(stored[0])
     yield server
     server.stop()
-
-
-@pytest.fixture
-def browser(tmp_path: Path, require_tool: Callable[[str], str]) -> Iterator[Chromium]:
-    with Chromium(require_tool("chromium"), tmp_path / "chromium") as started:
-        yield started

@@ -1,20 +1,20 @@
-"""A machine with a day of history behind it, shown by a server, in one browser for a module."""
+"""A machine with a day of history behind it, shown by a server."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.profiles.chromium import Chromium
-from tests.web.browsing import logged_in, sized
+from tests.web.browsing import logged_in
 from tests.web.histories import fill_history
 from tests.web.serving import WebServer
 from tests.web.stores import fill
 
-__all__ = ["browser", "machine", "page", "shown", "started"]
+__all__ = ["machine", "page", "shown"]
 NOW_S = datetime.now(UTC).timestamp()
 
 
@@ -32,24 +32,6 @@ def shown(machine: tuple[Path, list[str]]) -> Iterator[WebServer]:
     server = WebServer(machine[0])
     yield server
     server.stop()
-
-
-@pytest.fixture(scope="module")
-def started(
-    tmp_path_factory: pytest.TempPathFactory, require_tool: Callable[[str], str]
-) -> Iterator[Chromium]:
-    """One browser for a module: a tab is cheap, a browser takes seconds."""
-    with Chromium(require_tool("chromium"), tmp_path_factory.mktemp("chromium")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def browser(started: Chromium) -> Chromium:
-    """As new: of the usual size, without what it complained of before."""
-    sized(started, 1400)
-    started.visit("about:blank")
-    started.events.clear()
-    return started
 
 
 @pytest.fixture

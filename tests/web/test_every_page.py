@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,10 +21,10 @@ from tests.cli.test_recorder import recorder
 from tests.planting import HOSTILE
 from tests.profiles.chromium import Chromium
 from tests.web.browsing import READY, TEXT, button, logged_in, only_ours, picture, sized, visit
-from tests.web.machines import NOW_S, browser, machine, page, shown, started
+from tests.web.machines import NOW_S, machine, page, shown
 from tests.web.serving import WebServer
 
-__all__ = ["browser", "machine", "page", "shown", "started"]
+__all__ = ["machine", "page", "shown"]
 PAGES = ("timeline", "functions", "rules", "recorder")
 FOREIGN = "main script, main img, main iframe, main object, main style"
 
@@ -55,18 +54,16 @@ def test_everything_that_can_be_used_has_a_name_and_every_page_its_heading(
     assert nameless == []
 
 
-def test_the_pages_are_dark_where_the_system_is(tmp_path: Path, require_tool: Any, shown: WebServer) -> None:
+def test_the_pages_are_dark_where_the_system_is(page: Chromium, shown: WebServer) -> None:
     """In the dark the page is dark, and the chart's lines are drawn in colours of their own."""
     light: list[float] = []
     for dark in (False, True):
-        with Chromium(require_tool("chromium"), tmp_path / f"chromium-{dark}", dark=dark) as browser:
-            logged_in(browser, shown)
-            visit(browser, shown, "timeline", "document.querySelector('.u-over')")
-            paint = browser.ask(
-                "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)"
-            )
-            light.append(sum(paint) / 3)
-            picture(browser, f"timeline-{'dark' if dark else 'light'}")
+        page.is_dark(dark)
+        page.visit("about:blank")
+        visit(page, shown, "timeline", "document.querySelector('.u-over')")
+        paint = page.ask("getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)")
+        light.append(sum(paint) / 3)
+        picture(page, f"timeline-{'dark' if dark else 'light'}")
     assert light[0] > 200
     assert light[1] < 60
 

@@ -14,10 +14,10 @@ from tests.cli.test_recorder import recorder
 from tests.profiles.chromium import Chromium
 from tests.web.browsing import TEXT, button, drag, logged_in, only_ours, picture, visit
 from tests.web.histories import fill_history
-from tests.web.machines import NOW_S, browser, machine, page, shown, started
+from tests.web.machines import NOW_S, machine, page, shown
 from tests.web.serving import WebServer
 
-__all__ = ["browser", "machine", "page", "shown", "started"]
+__all__ = ["machine", "page", "shown"]
 
 
 # ------------------------------------------------------------------------------------------- the timeline

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -197,11 +196,7 @@ def test_two_are_compared_and_both_stand_in_one_graph(
 def test_the_summary_is_copied_with_the_function_in_it(
     opened: Chromium, server: WebServer, stored: tuple[Path, list[str]]
 ) -> None:
-    opened.call(
-        "Browser.grantPermissions",
-        permissions=["clipboardReadWrite", "clipboardSanitizedWrite"],
-        origin=server.url,
-    )
+    opened.permit(server.url, "clipboardReadWrite", "clipboardSanitizedWrite")
     opened.visit(f"{server.url}incidents/{stored[1][4]}")
     opened.wait("document.querySelector('.frame')")
     opened.click(button("Copy summary"))
@@ -290,18 +285,13 @@ def test_every_control_has_a_name_and_every_table_a_caption(
         assert opened.ask("document.querySelectorAll('h1').length") == 1
 
 
-@pytest.fixture
-def dark(tmp_path: Path, require_tool: Callable[[str], str]) -> Iterator[Chromium]:
-    with Chromium(require_tool("chromium"), tmp_path / "chromium", dark=True) as started:
-        yield started
-
-
-def test_it_is_dark_where_the_desktop_is(dark: Chromium, server: WebServer) -> None:
-    dark.visit(server.address)
-    dark.wait(ROWS)
-    ground = dark.ask("getComputedStyle(document.body).backgroundColor")
+def test_it_is_dark_where_the_desktop_is(browser: Chromium, server: WebServer) -> None:
+    browser.is_dark(True)
+    browser.visit(server.address)
+    browser.wait(ROWS)
+    ground = browser.ask("getComputedStyle(document.body).backgroundColor")
     assert sum(map(int, ground.removeprefix("rgb(").removesuffix(")").split(", "))) < 150
-    picture(dark, "dark")
+    picture(browser, "dark")
 
 
 def test_all_that_is_older_is_shown_once_also_what_happened_at_one_moment(
