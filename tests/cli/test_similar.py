@@ -107,3 +107,18 @@ def test_a_long_list_looks_at_each_incident_once(store, new_incident, monkeypatc
         rows = list(similar.with_times(reader, reader.recent(RecentFilter(limit=9))))
     assert [row.times_this_week for row in rows] == [9, 8, 7, 6, 5, 4, 3, 2, 1]
     assert len(looked_at) == 9
+
+
+def test_of_a_week_that_is_too_full_nothing_is_read(store, new_incident, monkeypatch) -> None:
+    """When not even the newest row can have a number, only the oldest incident that was found says so."""
+    now = datetime.now(UTC)
+    for hours in range(6):
+        store.save_incident(new_incident(at=now - timedelta(hours=hours), hotspots=(HOT,), pid=100 + hours))
+    looked_at = []
+    recognised = similar._recognised
+    monkeypatch.setattr(similar, "MOST_OF_A_WEEK", 5)
+    monkeypatch.setattr(similar, "_recognised", lambda row: looked_at.append(1) or recognised(row))
+    with StoreReader(store.data_dir) as reader:
+        rows = list(similar.with_times(reader, reader.recent(RecentFilter(limit=2))))
+    assert [row.times_this_week for row in rows] == [None, None]
+    assert len(looked_at) == 1

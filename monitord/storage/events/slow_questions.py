@@ -128,7 +128,7 @@ def _with(known: Collection[Counted], shapes: Iterable[Shape], now: datetime) ->
 
 def _decoded(data: Any) -> list[Counted]:
     try:
-        rows = json.loads(decode(bytes(data)))
+        rows = json.loads(decode(data)) if isinstance(data, bytes) else []
     except (StateUnavailableError, ValueError, TypeError, RecursionError):
         return []
     return [each for each in map(_counted, rows if isinstance(rows, list) else []) if each]
