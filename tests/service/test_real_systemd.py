@@ -7,11 +7,13 @@ tests of what it wrote down.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
+from monitord.notify.receivers.journal import MESSAGE_ID
 from monitord.service.accounts import sysusers_text
 from monitord.service.templates import render_unit
 from tests.service.booting import PRELUDE, boot_machine, furnish, write
@@ -24,6 +26,7 @@ pytestmark = [
 
 # The watchdog of the shipped unit allows 30 s; six make the test shorter and the daemon no slower.
 DROP_IN = "[Service]\nWatchdogSec=6s\n"
+RECEIVER = '[[notify.receivers]]\nname = "journal"\nkind = "journald"\n'
 
 DRIVER = r"""
 came_back() { is_up && [ "$(prop NRestarts)" = "$1" ] && [ "$(prop MainPID)" != "$2" ]; }
@@ -70,6 +73,8 @@ burn python /opt/monitord/bin/python -c 'def guilty():
     while True: pass
 guilty()'
 burn awk /usr/bin/awk 'BEGIN { while (1) i++ }'
+
+until_true 'journalctl MESSAGE_ID='$MESSAGE_ID' -o json > /out/told; grep -q guilty /out/told'; say told $?
 
 # A person with sudo asks the service's store, and changes it.
 /opt/monitord/bin/monitord recent -o json > /out/recent; say asked_by_root $?
@@ -142,6 +147,16 @@ systemd-run --pipe --wait -q -p LoadCredential=seal:/etc/monitord/key \
     /opt/monitord/bin/monitord storage verify > /dev/null 2>&1; say by_systemd_run $?
 rm /etc/systemd/system/monitord.service.d/key.conf; cp /out/config /etc/monitord/config.toml; systemctl daemon-reload
 
+# An install whose service does not start puts the unit back that was there.
+echo '# as it was' >> /etc/systemd/system/monitord.service
+printf '[Service]\nExecStartPre=/bin/false\n' > /etc/systemd/system/monitord.service.d/fails.conf
+systemctl daemon-reload
+/opt/monitord/bin/monitord service install --system > /out/half_install 2>&1; say half_install $?
+say unit_after_half_install "$(tail -n 1 /etc/systemd/system/monitord.service)"
+rm /etc/systemd/system/monitord.service.d/fails.conf; systemctl daemon-reload
+/opt/monitord/bin/monitord service start --system > /dev/null 2>&1; say start_after_half_install $?
+systemctl stop monitord.service
+
 # As the README says: install from a place of root's, take it away, and what it recorded with it.
 /opt/monitord/bin/monitord service install --system > /out/install 2>&1; say install $?
 until_true is_up; say up_after_install $?
@@ -163,7 +178,10 @@ def _prepare(tree: Path) -> list[str]:
     unit = render_unit("systemd/monitord.service", ("/opt/monitord/bin/monitord",))
     write(tree / "etc/systemd/system/monitord.service.d/faster.conf", DROP_IN)
     write(tree / "etc/sysusers.d/monitord.conf", sysusers_text("monitord", Path("/var/lib/monitord")))
-    return furnish(tree, unit, PRELUDE + DRIVER)
+    binds = furnish(tree, unit, f"MESSAGE_ID={MESSAGE_ID}\n{PRELUDE}{DRIVER}")
+    with (tree / "etc/monitord/config.toml").open("a", encoding="utf-8") as config:
+        config.write(RECEIVER)
+    return binds
 
 
 def test_it_reports_ready_and_how_it_is(boot: dict[str, str]) -> None:
@@ -196,6 +214,16 @@ def test_root_may_ask_and_keep(boot: dict[str, str]) -> None:
 def test_it_names_the_guilty_function_of_another_users_python(boot: dict[str, str]) -> None:
     assert "profile|py-spy|ok||nobody|" in boot["python"], boot["python"] + boot["journal"]
     assert '"guilty"' in boot["python"]
+
+
+def test_the_journal_is_told_who_was_guilty(boot: dict[str, str]) -> None:
+    """`journalctl MESSAGE_ID=…` finds the message, with the fields of docs/notifications.md."""
+    assert boot["told"] == "0", boot["journal"]
+    entries = [json.loads(line) for line in boot["told_text"].splitlines()]
+    guilty = [entry for entry in entries if entry.get("MONITORD_FUNCTION", "").startswith("guilty")]
+    assert guilty, entries
+    assert (guilty[0]["MONITORD_RULE"], guilty[0]["MONITORD_KIND"]) == ("cpu-hog", "incident")
+    assert guilty[0]["MONITORD_ID"] in {row["correlation_id"] for row in json.loads(boot["recent"])}
 
 
 def test_it_profiles_another_users_native_program(boot: dict[str, str]) -> None:
@@ -271,6 +299,12 @@ def test_an_ordinary_user_is_told_who_records(boot: dict[str, str]) -> None:
 
 def test_what_sudo_exports_belongs_to_who_asked(boot: dict[str, str]) -> None:
     assert boot["ticket_owner"] == "65534"
+
+
+def test_an_install_that_fails_puts_the_unit_back(boot: dict[str, str]) -> None:
+    assert boot["half_install"] != "0", boot["half_install_text"]
+    assert boot["unit_after_half_install"] == "# as it was", boot["half_install_text"]
+    assert boot["start_after_half_install"] == "0", boot["journal"]
 
 
 def test_installed_and_uninstalled_it_leaves_what_was_said(boot: dict[str, str]) -> None:
