@@ -45,7 +45,9 @@ def ask(bucket: Bucket, question: Question, scope: Scope, **values: Any) -> Foun
             found = _read(engine_of(is_thorough=False).ask(question.sql, parameters))
         except MonitordError:
             found = _read(engine_of(is_thorough=True).ask(question.sql, parameters))
-    return found if scope.until else replace(found, notes=(*found.notes, *_ahead(bucket, question, bounded)))
+    if scope.until:
+        return found
+    return replace(found, notes=(*found.notes, *_ahead(bucket, question.tables, bounded)))
 
 
 @contextmanager
@@ -56,8 +58,11 @@ def asking(bucket: Bucket, sql: str, scope: Scope, **limits: Any) -> Iterator[An
     if not named:
         known = ", ".join(table.name for table in TABLES)
         raise UsageError(f"invalid SQL: it names no table, expected one of {known}")
-    with _engines(bucket, named, bound(scope), **limits) as engine_of:
-        yield engine_of(is_thorough=False).ask(sql)
+    bounded = bound(scope)
+    with _engines(bucket, named, bounded, **limits) as engine_of:
+        answer = engine_of(is_thorough=False).ask(sql)
+        answer.notes += () if scope.until else _ahead(bucket, named, bounded)
+        yield answer
 
 
 @contextmanager
@@ -98,12 +103,12 @@ def bound(scope: Scope) -> Scope:
     )
 
 
-def _ahead(bucket: Bucket, question: Question, scope: Scope) -> Iterator[str]:
+def _ahead(bucket: Bucket, tables: Sequence[str], scope: Scope) -> Iterator[str]:
     """Say which hosts shipped days beyond the scope's end, and what shows them."""
     hosts: set[str] = set()
     latest = scope.until
     for table in TABLES:
-        if table.name in question.tables:
+        if table.name in tables:
             last, found = bucket.beyond(table, scope)
             hosts |= found
             latest = max(filter(None, (latest, last)), default=None)
@@ -111,7 +116,7 @@ def _ahead(bucket: Bucket, question: Question, scope: Scope) -> Iterator[str]:
         more = f" and {len(hosts) - _NAMED} more" if len(hosts) > _NAMED else ""
         named = f"{', '.join(sorted(hosts)[:_NAMED])}{more}"
         until = latest.date() + timedelta(days=1)
-        yield f"left out: days beyond tomorrow, of clocks that were ahead ({named}); see --until {until}"
+        yield f"left out days beyond tomorrow of {named}: a clock was ahead; --until {until} shows them"
 
 
 def _bounds(scope: Scope) -> Mapping[str, Any]:

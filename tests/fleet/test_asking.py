@@ -253,8 +253,12 @@ def test_days_beyond_tomorrow_stand_before_no_true_one_and_are_named(
     found = answered(made, question)
     assert found.rows == before.rows
     (note,) = found.notes
-    assert "days beyond tomorrow" in note
-    assert f"(ahead); see --until {ahead.date() + timedelta(days=1)}" in note
+    until = ahead.date() + timedelta(days=1)
+    assert note == f"left out days beyond tomorrow of ahead: a clock was ahead; --until {until} shows them"
+    with asking(open_bucket(made.root.as_uri()), "SELECT max(raised_at) FROM incidents", Scope()) as answer:
+        ((latest,),) = answer.rows
+        assert latest < datetime.now(UTC) < ahead
+        assert answer.notes == [note]
     shown = answered(made, question, Scope(LAST, ahead + timedelta(days=1)))
     assert shown.notes == ()
     assert shown.rows != before.rows or question is SAME
