@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,7 +38,6 @@ from monitord.model import Event, EventType, Incident
 from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.past import PastReader
 from tests.pasts import Past
-from tests.patience import PATIENCE_S
 
 AT = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 PLENTY = TierLimits(1_000_000_000, 365)
@@ -224,8 +223,21 @@ def test_a_bucket_that_is_away_loses_nothing_and_keeps_the_tier_bounded(filled: 
     assert warm_days(filled, INCIDENTS) == tuple(f"2026-03-0{day}" for day in (1, 2, 3, 4))
 
 
+@pytest.fixture
+def tierer() -> Iterator[Any]:
+    """The process that tiers in children of its own; see there."""
+    with subprocess.Popen(
+        [sys.executable, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+
+
 def test_killed_at_every_step_nothing_is_lost_and_nothing_twice(
-    store: SQLiteProfileStore, data_dir: Path, make_incident: Callable[..., Incident], tmp_path: Path
+    store: SQLiteProfileStore,
+    data_dir: Path,
+    make_incident: Callable[..., Incident],
+    tmp_path: Path,
+    tierer: Any,
 ) -> None:
     for day in (0, 1):
         store.save_incident(make_incident(at=AT + timedelta(days=day)))
@@ -236,21 +248,22 @@ def test_killed_at_every_step_nothing_is_lost_and_nothing_twice(
     place = tmp_path / "run"
     cold = f"file://{place / 'cold'}"
 
-    def tier(kill_at: int) -> subprocess.CompletedProcess[str]:
+    def tier(kill_at: int) -> tuple[int, int]:
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(data_dir, place / "data")
-        words = [sys.executable, str(SCRIPT), str(place / "data"), cold, str(kill_at)]
-        return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        tierer.stdin.write(json.dumps([str(place / "data"), cold, kill_at]) + "\n")
+        tierer.stdin.flush()
+        status, steps = json.loads(tierer.stdout.readline())
+        return status, steps
 
-    whole = tier(0)
-    assert whole.returncode == 0, whole.stderr
-    steps = int(whole.stdout)
+    status, steps = tier(0)
+    assert status == 0
     assert steps >= 2 * 2 * len(TABLES) + 3 * len(
         TABLES
     )  # two to write each file, and those that moved again
     assert all_told(place / "data", cold) == before
     for kill_at in range(1, steps + 1):
-        assert tier(kill_at).returncode == -signal.SIGKILL
+        assert tier(kill_at)[0] == signal.SIGKILL
         assert all_told(place / "data", cold if (place / "cold").is_dir() else "") == before, kill_at
         if kill_at % 4 == 0:  # and the next run goes on from there
             Tiering(place / "data", TierLimits(1_000_000_000, 1, cold)).run()

@@ -6,13 +6,17 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from monitord.errors import MonitordError
+from monitord.recorder.requesting import ask_span
 from tests.flow.recorder import FAST, SPIKE, Recorder
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.root  # rings of the whole machine; what an ordinary user has, see below
 
@@ -110,6 +114,16 @@ def box_of(daemon: Recorder) -> dict[str, Any]:
     return (daemon.ask("status") or {}).get("black_box") or {}
 
 
+def held_by(daemon: Recorder) -> set[str]:
+    """The functions of all that ran lately, as the box has them now; none while it rests from an answer."""
+    now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    try:
+        told = json.loads(ask_span(daemon.data_dir, now_ns - 60 * 10**9, now_ns, PATIENCE_S))
+    except MonitordError:
+        return set()
+    return {frame[0] for frame in told["frames"]}
+
+
 def before(incident: dict[str, Any]) -> dict[str, Any]:
     (found,) = [capture for capture in incident["captures"] if capture["role"] == "before"] or [incident]
     assert "role" in found, found
@@ -148,11 +162,21 @@ def test_a_c_program_is_named(daemon: Recorder, build: Build) -> None:
 
 
 def test_children_that_did_the_work_and_are_gone_are_in_their_parents_evidence(
-    daemon: Recorder, build: Build
+    daemon: Recorder, build: Build, tmp_path: Path
 ) -> None:
-    """The parent alone is caught, when they have ended: a program of C, then one of Python in two phases."""
-    phases = python("load_orders(1.5, time.process_time); price_basket(1.5, time.process_time)")
-    target = shell(daemon, f"{build('hot')} 1.5; {phases}; {BURN}")
+    """The parent alone is caught, when they have ended: a program of C, then one of Python in two phases.
+
+    Each phase lasts until the box has stacks of it: who has to wait for a core is read late.
+    """
+    phases = [tmp_path / "loaded", tmp_path / "priced"]
+    code = "; ".join(
+        f'{name}(1.0, lambda: float(os.path.exists("{end}")))'
+        for name, end in zip(("load_orders", "price_basket"), phases, strict=True)
+    )
+    target = shell(daemon, f"{build('hot')} 1.5; {python('import os; ' + code)}; {BURN}")
+    for name, end in zip(("load_orders", "price_basket"), phases, strict=True):
+        daemon.wait_for(lambda name=name: name in held_by(daemon), f"stacks of {name}")
+        end.touch()
     incident = daemon.incident(pid=target.pid)
     ran = [name for stack in stacks_of(daemon, incident) for name in stack[-1:]]
     expected = ["guilty_native", "load_orders", "price_basket"]

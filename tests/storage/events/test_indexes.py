@@ -132,22 +132,34 @@ def test_the_oldest_go_by_themselves(tmp_path: Path) -> None:
 
 
 WORK = """
-import sys
+import sys, time
 from datetime import UTC, datetime, timedelta
+from monitord.errors import StorageError
 from monitord.model import Event, EventType
 from monitord.storage.events import EventStore
 verb, url, worker = sys.argv[1], sys.argv[2], int(sys.argv[3])
-store = EventStore(url)
 t0 = datetime(2026, 11, 1, tzinfo=UTC)
+
+def sooner_or_later(call):
+    # On a crowded machine another one may hold the lock for longer than a call waits: that is said.
+    while True:
+        try:
+            return call()
+        except StorageError as error:
+            if "locked" not in str(error):
+                raise
+
+store = sooner_or_later(lambda: EventStore(url))
 if verb == "write":
     for batch in range(40):
         made = [Event(EventType.SAMPLE, t0 + timedelta(seconds=batch), pid=worker, start_ticks=batch * 25 + n,
                       correlation_id=f"w{worker}") for n in range(25)]
-        assert store.store_events(made) == 25
+        assert sooner_or_later(lambda: store.store_events(made)) == 25
 else:
     seen = 0
     while seen < 4000:
-        found = store.query_events(limit=None, order="asc")
+        found = sooner_or_later(lambda: store.query_events(limit=None, order="asc"))
+        time.sleep(0.01)  # the writers' turn: a reader that never rests keeps a core
         ids = [event.id for event in found]
         assert ids == sorted(set(ids)), "order"
         per_batch = {}
@@ -175,7 +187,7 @@ def test_writers_and_readers_in_many_processes(tmp_path: Path) -> None:
         for process in running:
             process.kill()  # a reader whose writer died would read for ever
     store = EventStore(url)
-    assert store.get_stats().total == 4000
+    assert store.get_stats().total == 4000, "what was refused is not there, what was stored once"
     assert len(store.query_events(correlation_id="w2", limit=None)) == 1000
     store.close()
 
