@@ -31,8 +31,8 @@ class Member:
     and start are 0 then), or "nothing", and it has no `observe`. `at_arming`: at the first crossing,
     too; `compares`: without that look it can't tell what grew, so it goes before others. It ends after
     `limit_s`; of `capabilities` it has what monitord itself has, and nothing else.
-    `asks_sockets`: it asks the kernel for sockets, which is refused to all others. `reads_starts`: it is told
-    who started what, by the black box (`box` in what is observed at the alert).
+    `asks_sockets`: it asks the kernel for sockets, which is refused to all others. The black box tells
+    it (`box` in what is observed) who started what (`reads_starts`), when its target ended (`reads_end`).
     """
 
     module: str
@@ -43,6 +43,7 @@ class Member:
     capabilities: tuple[int, ...] = _LOOKS
     asks_sockets: bool = False
     reads_starts: bool = False
+    reads_end: bool = False
 
 
 METRICS: Mapping[TriggerMetric, Member] = {
@@ -51,7 +52,7 @@ METRICS: Mapping[TriggerMetric, Member] = {
     TriggerMetric.MEMORY: Member("memory", observes="process", at_arming=True, compares=True),
     TriggerMetric.MEMORY_GROWTH: Member("memory", observes="process", at_arming=True, compares=True),
     TriggerMetric.FREE_MEMORY: Member("free_memory", observes="machine", at_arming=True, compares=True),
-    TriggerMetric.OOM_KILL: Member("oom_kill", observes="machine"),
+    TriggerMetric.OOM_KILL: Member("oom_kill", observes="machine", reads_end=True),
     TriggerMetric.CPU_PRESSURE: Member("machine_cpu", observes="machine", at_arming=True),
     TriggerMetric.MEMORY_PRESSURE: Member("stalls", observes="machine", at_arming=True),
     TriggerMetric.IO_PRESSURE: Member("stalls", observes="machine", at_arming=True),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from monitord.causes import holders, room, words
 from monitord.causes.facts import Facts
 from monitord.causes.observed import OfMachine, checked
@@ -9,6 +11,7 @@ from monitord.model import UNKNOWN_CAUSE, Cause
 
 _DECIDES = "the kernel's log names the victim: journalctl -k -g 'Out of memory|oom-kill'"
 _GREW_SHARE = 0.25
+_CLOCKS_DIFFER_S = 2.0
 
 
 def observe(pid: int, start_ticks: int) -> OfMachine:
@@ -21,6 +24,8 @@ def explain(facts: Facts) -> Cause | None:
     rows = holders.ranked(None, checked(facts.after, OfMachine) or {})
     now = (("holds now", holders.table(rows, is_gain=False)),) if rows else ()
     target = facts.alert.target
+    if target is not None:
+        now = (("ended", _ended(facts)), *now)
     levels = [(one.taken_at, one.rss_bytes) for one in facts.history if one.rss_bytes]
     if target is None or not levels:
         why = "nobody that held much disappeared then" if target is None else "what it held is not known"
@@ -36,3 +41,17 @@ def explain(facts: Facts) -> Cause | None:
     larger = next((one.described() for one in rows if one.held > last), None)
     sentence = f"{said}: others may have grown"
     return Cause("out of memory", sentence, "possible", larger, _DECIDES, now)
+
+
+def _ended(facts: Facts) -> str:
+    """When the victim ended, by the kernel's record; one that was seen alive after that is not of its end."""
+    try:
+        before_s = float((facts.after or {})["box"]["ended_before_s"])
+        ended_at = facts.alert.raised_at - timedelta(seconds=before_s)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return "unknown"
+    slack = timedelta(seconds=_CLOCKS_DIFFER_S)
+    seen_at = max((one.taken_at for one in facts.history if one.rss_bytes), default=ended_at)
+    if not seen_at - slack <= ended_at <= facts.alert.raised_at + slack:
+        return "unknown"
+    return f"{words.lasting(max(0.0, before_s))} before the alert, by the kernel's record"

@@ -150,6 +150,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         spool / "causes",
         observes_armings=settings.capture.first_look,
         starters=box.starters,
+        ended_ns=box.ended_ns,
     )
     worker = IncidentWorker(
         service,

@@ -22,7 +22,7 @@ _IOC_SET_OUTPUT, _IOC_PAUSE_OUTPUT = 0x2405, 0x40042409
 
 # struct perf_event_attr, include/uapi/linux/perf_event.h; this much of it is known since Linux 4.8.
 _ATTRIBUTES_BYTES = 112
-_CLOCK_AT, _MAX_STACK_AT = 92, 108
+_WAKES_AT, _CLOCK_AT, _MAX_STACK_AT = 48, 92, 108
 _TYPE_SOFTWARE, _CPU_CLOCK, _DUMMY = 1, 0, 9
 _SAMPLE_TID, _SAMPLE_TIME, _SAMPLE_CALLCHAIN = 1 << 1, 1 << 2, 1 << 5
 _INHERIT, _EXCLUDE_KERNEL, _EXCLUDE_IDLE = 1 << 1, 1 << 5, 1 << 7
@@ -44,13 +44,14 @@ class LockedMemoryError(OSError):
 
 
 def stack_attributes(rate_hz: int, max_frames: int = MAX_FRAMES, *, user_only: bool = False) -> bytes:
-    """What ran, `rate_hz` times a second of CPU time, with its call chain."""
+    """What ran, `rate_hz` times a second of CPU time, with its call chain. Each wakes who polls the ring."""
     flags = _FREQUENCY | _EXCLUDE_IDLE | (_EXCLUDE_KERNEL if user_only else 0)
-    return _attributes(_CPU_CLOCK, rate_hz, _SAMPLE_TID | _SAMPLE_TIME | _SAMPLE_CALLCHAIN, flags, max_frames)
+    sample_type = _SAMPLE_TID | _SAMPLE_TIME | _SAMPLE_CALLCHAIN
+    return _attributes(_CPU_CLOCK, rate_hz, sample_type, flags, max_frames, wakes_after=1)
 
 
 def side_attributes(*, user_only: bool = False) -> bytes:
-    """Who lived where: code that is mapped, names, programs, starts and ends."""
+    """Who lived where: code that is mapped, names, programs, starts, ends. Half a ring wakes who polls it."""
     flags = _MMAP | _MMAP2 | _COMM | _COMM_EXEC | _TASK | (_EXCLUDE_KERNEL if user_only else 0)
     return _attributes(_DUMMY, 0, _SAMPLE_TID | _SAMPLE_TIME, flags)
 
@@ -69,11 +70,14 @@ def inherited(attributes: bytes) -> bytes:
     return attributes[:40] + struct.pack("=Q", flags | _INHERIT) + attributes[48:]
 
 
-def _attributes(config: int, rate_hz: int, sample_type: int, flags: int, max_frames: int = 0) -> bytes:
+def _attributes(
+    config: int, rate_hz: int, sample_type: int, flags: int, max_frames: int = 0, wakes_after: int = 0
+) -> bytes:
     fields = bytearray(_ATTRIBUTES_BYTES)
     flags |= _SAMPLE_ID_ALL | _USE_CLOCK | _WRITE_BACKWARD
     head = (_TYPE_SOFTWARE, len(fields), config, rate_hz, sample_type, 0, flags)
     struct.pack_into("=IIQQQQQ", fields, 0, *head)
+    struct.pack_into("=I", fields, _WAKES_AT, wakes_after)
     struct.pack_into("=i", fields, _CLOCK_AT, _CLOCK_BOOTTIME)
     struct.pack_into("=H", fields, _MAX_STACK_AT, max_frames)
     return bytes(fields)

@@ -32,6 +32,8 @@ Observed = Future[bytes | None]
 Both = tuple[bytes | None, bytes | None]
 Starters = Callable[[int, int], Mapping[str, Any] | None]
 """Who started what between two times of CLOCK_BOOTTIME, by the black box; None: not all can be seen."""
+EndedNs = Callable[[ProcessKey], int | None]
+"""When a process ended by that clock, by the black box; None: not known."""
 
 
 class Causes:
@@ -45,12 +47,14 @@ class Causes:
         *,
         observes_armings: bool = True,
         starters: Starters = lambda _since_ns, _until_ns: None,
+        ended_ns: EndedNs = lambda _target: None,
     ) -> None:
         self._observe = observe
         self._explain = explain
         self._folder = folder
         self._observes_armings = observes_armings
         self._starters = starters
+        self._ended_ns = ended_ns
         self._told: tuple[tuple[str, datetime], Mapping[str, Any] | None] | None = None
         self._armed: OrderedDict[tuple[str, ProcessKey | None], tuple[Look, Observed]] = OrderedDict()
         self._asked: deque[tuple[Look, Observed, float]] = deque()
@@ -167,7 +171,8 @@ class Causes:
             return incident
         before, after = map(result_of, observed)
         try:
-            after = _with_starts(after, self.starts_of(incident.alert))
+            told = self.starts_of(incident.alert) or self._end_of(incident.alert)
+            after = _with_records(after, told)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             cause = self._explain(incident, (before, after), folder)
         except Exception:  # noqa: BLE001 - around one capture: a failing explainer costs its sentence only
@@ -189,25 +194,41 @@ class Causes:
         return self._told[1]
 
     def _read_starts(self, alert: Alert) -> Mapping[str, Any] | None:
-        ago_ns = int((datetime.now(UTC) - alert.raised_at).total_seconds() * 1e9)
         lasted_ns = int((alert.raised_at - alert.crossed_at).total_seconds() * 1e9)
-        until_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - max(0, ago_ns)
+        until_ns = _raised_ns(alert)
         try:
             return self._starters(until_ns - max(0, lasted_ns), until_ns)
         except (OSError, ValueError) as error:
             get_logger().warning("cause.no_starts", reason=repr(error))
             return None
 
+    def _end_of(self, alert: Alert) -> Mapping[str, Any] | None:
+        """How long before its alert a killed process ended; None of other alerts, and where it is unknown."""
+        if not METRICS[alert.metric].reads_end or alert.target is None:
+            return None
+        try:
+            ended_ns = self._ended_ns(alert.target)
+        except OSError as error:
+            get_logger().warning("cause.no_end", reason=repr(error))
+            return None
+        return None if ended_ns is None else {"ended_before_s": (_raised_ns(alert) - ended_ns) / 1e9}
 
-def _with_starts(after: bytes | None, starts: Mapping[str, Any] | None) -> bytes | None:
+
+def _raised_ns(alert: Alert) -> int:
+    """When it was raised, by the clock of the black box."""
+    ago_ns = int((datetime.now(UTC) - alert.raised_at).total_seconds() * 1e9)
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - max(0, ago_ns)
+
+
+def _with_records(after: bytes | None, told: Mapping[str, Any] | None) -> bytes | None:
     """What was observed at the alert, with what the black box says beside it."""
-    if starts is None:
+    if told is None:
         return after
     try:
         held = json.loads(after or b"{}")
     except (ValueError, RecursionError):
         held = None
-    return json.dumps({**(held if isinstance(held, dict) else {}), "box": starts}).encode("ascii")
+    return json.dumps({**(held if isinstance(held, dict) else {}), "box": told}).encode("ascii")
 
 
 def _look(metric: TriggerMetric, target: ProcessKey | None) -> Look | None:

@@ -1,8 +1,8 @@
 """The black box: what every process ran lately, in the kernel's ring, and the Python stacks of the hottest.
 
-One thread wakes four times a second (eight times, while something is hot), reads what is
-new in the ring, and the Python stacks of the few threads that ran most. It has an allowance of CPU. Whatever
-fails in it costs the box alone.
+One thread wakes four times a second (eight times, while something is hot; while nothing runs, it sleeps
+until the kernel has a sample), reads what is new in the ring, and the Python stacks of the few threads that
+ran most. It has an allowance of CPU. Whatever fails in it costs the box alone.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING
 from monitord import procfs
 from monitord.logs import get_logger
 from monitord.model import ProcessKey
-from monitord.redaction import redact_name
 from monitord.stacks.asking import AskedLives, Asking
 from monitord.stacks.heat import AT_MOST, Allowance, Heat
 from monitord.stacks.lives import Lives
 from monitord.stacks.opening import BoxSettings, opened
 from monitord.stacks.reader import Permits, PythonReader
 from monitord.stacks.readings import PythonFrame, PythonStacks
-from monitord.stacks.rings import Rings
+from monitord.stacks.rings import Bell, Rings
 
 if TYPE_CHECKING:
     from monitord.stacks.document import Document
@@ -37,7 +36,9 @@ _NS_PER_TICK = _NS_PER_S // procfs.TICKS_PER_S
 _NOTED_CAP = 256
 _SEEN_CAP = 8192
 _AT_MOST_IN_NEED = 6
-_IDLE_LOOKS = 16  # while nothing runs, what was started is taken in so seldom, or when the ring fills
+_IDLE_S = 4.0  # while nothing runs, what was started is taken in so seldom, or when the ring fills
+# Without a sample for so long nothing runs: then the kernel's next one ends its sleep, or this time.
+_QUIET_AFTER_S, _QUIET_FOR_S = 2.0, 2.0
 _RESTS_S = 60.0  # without rings
 _FAILURES_UNTIL_ANEW = 240
 _HANGS_AFTER_S = 5.0
@@ -70,7 +71,7 @@ class BlackBox:
         self._attempt = attempt
         self._own_pid = os.getpid()
         self._lock = threading.Lock()  # of the rings, the lives and the stacks
-        self._wake_up = threading.Event()
+        self._bell = Bell()
         self._is_closing = False
         self._wants_rings = settings.is_enabled
         self._rings: Rings | Asking | None = None
@@ -88,8 +89,9 @@ class BlackBox:
         self._allowance = Allowance()
         self._cpu_s = self._watched_s = 0.0
         self._thread: threading.Thread | None = None
-        self._turn = self._failed = self._idle_looks = 0
-        self._beat_s = 0.0
+        self._turn = self._failed = 0
+        self._beat_s = self._ran_s = self._kept_up_s = 0.0  # the last look, with a sample, with side records
+        self._is_quiet = False
         self._reading = 0  # the process whose memory is being read; 0: none
         self._reads_python = True
         self._busy: tuple[int, ...] = ()
@@ -111,7 +113,7 @@ class BlackBox:
         if settings != self._settings:
             self._settings = settings
             self._wants_rings = True
-            self._wake_up.set()
+            self._bell.ring()
 
     def watch(self, pid: int) -> None:
         """Read this process' stacks first for a while: it may soon be the target of an alert."""
@@ -139,7 +141,7 @@ class BlackBox:
     def close(self, within_s: float) -> None:
         """Stop, and give the rings back."""
         self._is_closing = True
-        self._wake_up.set()
+        self._bell.ring()
         if self._thread is not None:
             self._thread.join(within_s)
         if self._lock.acquire(timeout=within_s):
@@ -161,6 +163,7 @@ class BlackBox:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while not self._is_closing and turn == self._turn:
             self._beat_s = began_s = time.monotonic()
+            self._is_quiet = False
             used_s = time.thread_time()
             if self._wants_rings:
                 self._wants_rings = False
@@ -170,8 +173,8 @@ class BlackBox:
             used_s = time.thread_time() - used_s
             self._allowance.spend(used_s)
             self._cpu_s += used_s
-            self._wake_up.wait(self._pause_s)
-            self._wake_up.clear()
+            if turn == self._turn and not self._is_closing:
+                self._rest()
             self._watched_s += time.monotonic() - began_s
 
     def _failed_often(self) -> bool:
@@ -179,13 +182,17 @@ class BlackBox:
         self._failed += 1
         return self._failed % _FAILURES_UNTIL_ANEW == 0
 
-    @property
-    def _pause_s(self) -> float:
-        if self._rings is None:
-            return _RESTS_S
-        has_rings = isinstance(self._rings, Rings)  # else each look is a sample
-        is_hurried = has_rings and self._heat.is_hot and not self._allowance.is_spent
-        return _WAKE_HOT_S if is_hurried else _WAKE_S
+    def _rest(self) -> None:
+        """Until the next look is due. After a sleep the timer goes on, whatever ended it."""
+        self._reading, rings = 0, self._rings
+        if rings is None:
+            self._bell.wait(_RESTS_S)
+        elif self._is_quiet and isinstance(rings, Rings):
+            if rings.wait(_QUIET_FOR_S, self._bell):
+                self._ran_s = time.monotonic()
+        else:  # without rings each look is a sample
+            is_hurried = isinstance(rings, Rings) and self._heat.is_hot and not self._allowance.is_spent
+            self._bell.wait(_WAKE_HOT_S if is_hurried else _WAKE_S)
 
     def _open(self) -> bool:
         """Open the rings: of the machine; where that is refused, of our own user's processes."""
@@ -202,7 +209,7 @@ class BlackBox:
                 self._why_off = f"the kernel grants no ring: {error.strerror or error}"
                 get_logger().warning("black_box.off", reason=self._why_off)
                 return True
-            self._why_off, self._opened_ns = "", now_ns()
+            self._why_off, self._opened_ns, self._ran_s = "", now_ns(), self._beat_s
             self._noted.clear()
             scope = self._rings.scope
         get_logger().info("black_box.on", scope=scope, reason=self._why_less or "", rate_hz=settings.rate_hz)
@@ -219,10 +226,14 @@ class BlackBox:
             if (rings := self._rings) is None or (lives := self._lives) is None:
                 return True
             self._follow(rings)
-            fresh = rings.fresh()
-            self._idle_looks = 0 if fresh else self._idle_looks + 1
-            if self._idle_looks % _IDLE_LOOKS and not rings.is_filling:
+            fresh, now_s = rings.fresh(), self._beat_s
+            if fresh:
+                self._ran_s = now_s
+            # Where not all can be seen, who is busy is to be followed soon: nothing wakes for that.
+            self._is_quiet = now_s - self._ran_s >= _QUIET_AFTER_S and self._why_less is None
+            if not fresh and now_s - self._kept_up_s < _IDLE_S and not rings.is_filling:
                 return True  # nobody ran; who lived where can wait
+            self._kept_up_s = now_s
             unknown = lives.keep_up({pid for pid, _tid in fresh})
             self._see(fresh, now_ns())
         for pid in unknown[:_PARENTS_AT_MOST]:
@@ -310,23 +321,15 @@ class BlackBox:
     def starters(self, since_ns: int, until_ns: int) -> dict[str, object] | None:
         """Who started which programs in that time, as JSON-able values; None where not all can be seen."""
         with self._held():
-            if not isinstance(self._lives, Lives) or not isinstance(self._rings, Rings):
-                return None
-            if self._rings.scope != "machine":
-                return None
-            found = self._lives.starters(since_ns, until_ns)
-            began_ns = max(since_ns, self._lives.known_from_ns() or since_ns)
-            return {
-                "seconds": (until_ns - began_ns) / _NS_PER_S,
-                "count": sum(one.programs.total() for one in found),
-                "is_whole": not self._rings.lost.side_bytes,
-                "first_start_ticks": self._lives.start_of(found[0]) if found else None,
-                "starters": [
-                    [one.pid, redact_name(one.name), one.programs.total(), one.ended,
-                     [[redact_name(name), count] for name, count in one.programs.most_common(8)]]
-                    for one in found[:16]
-                ],
-            }  # fmt: skip
+            lives, rings = self._lives, self._rings
+            sees_all = rings is not None and rings.scope == "machine"
+            return lives.told_starters(since_ns, until_ns) if sees_all and isinstance(lives, Lives) else None
+
+    def ended_ns(self, target: ProcessKey) -> int | None:
+        """When it ended, by the kernel's record; None: not known, or not yet."""
+        with self._held():
+            lives, began_ns = self._lives, target.start_ticks * _NS_PER_TICK
+            return lives.ended_ns(target.pid, began_ns) if isinstance(lives, Lives) else None
 
     def _taking(self, since_ns: int, until_ns: int) -> Taking | None:
         from monitord.stacks.taking import Taking  # an alert's worth of code

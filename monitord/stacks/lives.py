@@ -20,6 +20,7 @@ from typing import Any
 from monitord import procfs
 from monitord.perf_events import records
 from monitord.procfs.maps import mappings
+from monitord.redaction import redact_name
 from monitord.stacks.descent import END, PROGRAM, Descendant, Family, Moves, Starter, starters
 from monitord.stacks.life import (
     MAPPINGS_AT_MOST,
@@ -40,6 +41,7 @@ from monitord.stacks.rings import Rings
 __all__ = ["Code", "Descendant", "Life", "Lives", "life_at"]
 
 _NS_PER_TICK = 1_000_000_000 // procfs.TICKS_PER_S
+_TOLD_LATER_NS = 1_000_000_000  # a start is recorded when the fork is all but done
 
 # What each table holds at most.
 _YOUNG_BYTES, _YOUNG = 192 << 10, 1024  # records of processes that no sample was of yet
@@ -129,9 +131,36 @@ class Lives:
         is_same = stat is not None and stat.start_ticks * _NS_PER_TICK <= starter.first_ns
         return stat.start_ticks if stat is not None and is_same else None
 
-    def known_from_ns(self) -> int | None:
-        """The oldest start or end that is still known."""
-        return next((at_ns for at_ns, _pid, _other in self._moves), None)
+    def told_starters(self, since_ns: int, until_ns: int) -> dict[str, object]:
+        """The same as JSON-able values, the first sixteen, and how much of that time is known."""
+        found = self.starters(since_ns, until_ns)
+        began_ns = max(since_ns, next((at_ns for at_ns, _pid, _other in self._moves), since_ns))
+        return {
+            "seconds": (until_ns - began_ns) / 1e9,
+            "count": sum(one.programs.total() for one in found),
+            "is_whole": not self._rings.lost.side_bytes,
+            "first_start_ticks": self.start_of(found[0]) if found else None,
+            "starters": [
+                [one.pid, redact_name(one.name), one.programs.total(), one.ended,
+                 [[redact_name(name), count] for name, count in one.programs.most_common(8)]]
+                for one in found[:16]
+            ],
+        }  # fmt: skip
+
+    def ended_ns(self, pid: int, began_ns: int) -> int | None:
+        """When the process that had this pid and began then ended, by the record of its main thread's end.
+
+        None: not known, or not yet.
+        """
+        self.keep_up()
+        for at_ns, of, other in self._moves:
+            if of != pid or at_ns < began_ns:
+                continue
+            if other == END:
+                return at_ns
+            if other < PROGRAM and at_ns > began_ns + _TOLD_LATER_NS:
+                return None  # another one has its pid, and its end was lost
+        return None
 
     def _name_before(self, pid: int, at_ns: int) -> str:
         """Of the process that had this pid then; empty when it is not known."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import mmap
 import os
+import select
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from monitord import procfs
@@ -28,7 +30,7 @@ MOST_BYTES = 16 << 20
 _LEAST_BYTES = 32 << 10
 _SIDE_SHARE = 4  # the stacks' ring is so many times the side ring
 _FRESH_SIDE_BYTES = 256 << 10  # read at once from all CPUs: more would keep a core busy
-_CALLS_PER_LOOK_AT_CPUS = 16
+_LOOKS_AT_CPUS_EVERY_S = 4.0
 
 _FOLLOWED_AT_MOST, _THREADS_AT_MOST = 16, 32
 _DESCRIPTORS_AT_MOST = 1024
@@ -89,6 +91,38 @@ class _Pair:
         self.side.close()
 
 
+class Bell:
+    """Wakes the thread that waits, also one that waits for rings. Any thread rings it."""
+
+    def __init__(self) -> None:
+        self._out, self._in = os.pipe()
+        os.set_blocking(self._out, False)
+        os.set_blocking(self._in, False)
+        self._poll = select.poll()
+        self.add_to(self._poll)
+
+    def __del__(self) -> None:  # not before: who rings it and who waits may be late
+        os.close(self._out)
+        os.close(self._in)
+
+    def ring(self) -> None:
+        with suppress(BlockingIOError):  # full: it rings already
+            os.write(self._in, b"\0")
+
+    def silence(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._out, 65536)
+
+    def wait(self, seconds: float) -> None:
+        """Until it rings; then it is silent again."""
+        if self._poll.poll(1000 * seconds):
+            self.silence()
+
+    def add_to(self, poll: select.poll) -> None:
+        """Let it end this poll, which does not silence it."""
+        poll.register(self._out, select.POLLIN)
+
+
 class Rings:
     """What ran on each CPU, newest kept; `open` makes one.
 
@@ -103,7 +137,9 @@ class Rings:
         self._unfollowed: dict[int, int] = {}  # pid → threads without an event
         self._closed = Lost()
         self._early: list[tuple[int, int, bytes]] = []
-        self._records_lost = self._calls = 0
+        self._records_lost = 0
+        self._cpus_due_s = 0.0
+        self._poll: select.poll | None = None  # of the rings that record
         cpus = tuple(cpus)
         self.bytes_a_cpu = stack_bytes(bytes_a_cpu, len(cpus))
         try:
@@ -111,6 +147,7 @@ class Rings:
         except OSError:
             self.close()
             raise
+        self._cpus_due_s = time.monotonic() + _LOOKS_AT_CPUS_EVERY_S
 
     @classmethod
     def open(
@@ -156,14 +193,33 @@ class Rings:
 
         Looks now and then whether a CPU came or went; raises OSError if no CPU is left that has a ring.
         """
-        self._calls += 1
-        if self._calls % _CALLS_PER_LOOK_AT_CPUS == 0:
+        if (now_s := time.monotonic()) >= self._cpus_due_s:
+            self._cpus_due_s = now_s + _LOOKS_AT_CPUS_EVERY_S
             self.take_cpus(online_cpus())
         hot: Counter[tuple[int, int]] = Counter()
         for pair in self._pairs.values():
             if pair.stacks.fresh_bytes:
                 hot.update(records.threads_that_ran(pair.stacks.fresh()))
         return hot
+
+    def wait(self, seconds: float, bell: Bell) -> bool:
+        """Sleep until the kernel has a sample, half of a side ring was written, or the bell rings.
+
+        False: nothing of it came in that time. May end early for nothing, as when a CPU goes away. For the
+        thread that calls `fresh`.
+        """
+        if (poll := self._poll) is None:
+            poll = self._poll = select.poll()
+            bell.add_to(poll)
+            for cpu in self.cpus:
+                for ring in (self._pairs[cpu].stacks, self._pairs[cpu].side):
+                    poll.register(ring.fd, select.POLLIN)
+        poll.poll(0)  # what was read already is news to the kernel, once
+        if any(pair.stacks.fresh_bytes for pair in self._pairs.values()):
+            return True
+        is_news = bool(poll.poll(1000 * seconds))
+        bell.silence()
+        return is_news
 
     @property
     def is_filling(self) -> bool:
@@ -206,7 +262,10 @@ class Rings:
         """
         wanted = frozenset(online)
         came = sorted(wanted - (self._pairs.keys() - self._gone))
-        self._gone = set(self._pairs.keys() - wanted)
+        gone = set(self._pairs.keys() - wanted)
+        if came or gone != self._gone:
+            self._poll = None
+        self._gone = gone
         refused = 0
         for pid in self.followed if came else ():
             self.unfollow(pid)  # until it is named again: then on these CPUs, too
@@ -216,7 +275,7 @@ class Rings:
             try:
                 self._open_pair(cpu)
             except OSError:
-                if not self._pairs or not self._calls:
+                if not self._pairs or not self._cpus_due_s:
                     raise
                 refused += 1
         self._closed = self._closed._replace(cpus=refused)

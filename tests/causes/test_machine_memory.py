@@ -118,8 +118,33 @@ def test_the_victim_is_told_with_how_it_went(rss: list[float], confidence: str) 
     assert "other (pid 9)" in dict(cause.evidence)["holds now"]
 
 
+@pytest.mark.parametrize(
+    ("box", "said"),
+    [
+        ({"ended_before_s": 0.8}, "0.8 s before the alert, by the kernel's record"),
+        ({"ended_before_s": -0.01}, "0 s before the alert, by the kernel's record"),
+        ({"ended_before_s": 30.0}, "unknown"),  # it was seen alive after that: a main thread ended
+        ({"ended_before_s": -30.0}, "unknown"),
+        *[({"ended_before_s": odd}, "unknown") for odd in ("soon", None, float("nan"), 1e300)],
+        ({}, "unknown"),
+        (None, "unknown"),
+        ([3], "unknown"),
+    ],
+)
+def test_when_the_victim_ended_is_told_where_the_kernel_recorded_it(box: Any, said: str) -> None:
+    found = facts(None, seen(4, []) | {"box": box})
+    history = climb([1, 2, 3, 4], [4.0] * 4)
+    raised_at = history[-1].taken_at + timedelta(seconds=2)
+    found = replace(found, history=history, alert=replace(found.alert, raised_at=raised_at))
+    cause = oom_kill.explain(found)
+    assert cause is not None
+    assert dict(cause.evidence)["ended"] == said
+
+
 def test_a_kill_of_nobody_known_is_unknown() -> None:
     cause = oom_kill.explain(of_nobody(None, seen(4, [(9, "other", 6)])))
+    assert cause is not None
+    assert "ended" not in dict(cause.evidence)
     assert cause is not None
     assert cause.confidence == "unknown"
     assert cause.decides is not None

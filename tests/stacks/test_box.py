@@ -117,6 +117,8 @@ def test_what_a_python_ran_is_there_while_it_lives_and_when_it_is_gone(make: Mak
     assert told is not None
     (ended,) = {one["ended_ns"] is not None for one in told["processes"] if one["pid"] == key.pid}
     assert ended
+    (ended_ns,) = {one["ended_ns"] for one in told["processes"] if one["pid"] == key.pid and one["ended_ns"]}
+    assert box.ended_ns(key) == ended_ns
 
 
 def test_of_who_has_its_pid_but_not_its_start_there_is_nothing(make: Make, start: Any) -> None:

@@ -50,6 +50,32 @@ def test_a_starter_that_lives_keeps_what_it_started() -> None:
     assert _started(lives_of(told), since=150) == [(8, "cron", {"cron": 3}, 3)]
 
 
+def test_the_end_of_a_process_is_its_own_also_when_its_pid_is_used_again() -> None:
+    """One whose end was lost has the end of nobody else; one that lives has none."""
+    s = 10**9
+    told = Told()
+    told.fork(10 * s, 7, 5)
+    told.exec(11 * s, 7, "first")
+    told.end(20 * s, 7)
+    told.fork(30 * s, 7, 5)
+    told.end(40 * s, 7)
+    told.end(50 * s, 8)  # begun before anything was recorded
+    told.fork(60 * s, 9, 5)
+    told.fork(70 * s, 9, 5)  # the end of the first was overwritten unread
+    told.end(80 * s, 9)
+    lives = lives_of(told)
+    began = [(7, 10), (7, 30), (8, 1), (9, 60), (9, 70), (7, 45), (5, 1)]
+    assert [lives.ended_ns(pid, at * s) for pid, at in began] == [
+        20 * s,
+        40 * s,
+        50 * s,
+        None,
+        80 * s,
+        None,
+        None,
+    ]
+
+
 @pytest.mark.root
 def test_a_shells_loop_is_counted_with_the_program_that_it_starts() -> None:
     rings = Rings.open()
