@@ -204,9 +204,10 @@ def age_s(start_ticks: int) -> float:
 
 def stat_of(pid: int, thread_id: int | None = None) -> Stat | None:
     """A process now, or one of its threads; None: there is none."""
+    line = read_once(path(pid, "stat" if thread_id is None else f"task/{thread_id}/stat"), 4096)
     try:
-        return parse_stat(read(path(pid, "stat" if thread_id is None else f"task/{thread_id}/stat"), 4096))
-    except (OSError, IndexError, ValueError):
+        return None if line is None else parse_stat(line)
+    except (IndexError, ValueError):
         return None
 
 

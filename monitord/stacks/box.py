@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from math import inf
 from typing import TYPE_CHECKING
 
 from monitord import procfs
@@ -244,7 +245,7 @@ class BlackBox:
         at_most = _AT_MOST_IN_NEED if self._allowance.is_spent else AT_MOST
         chosen = self._heat.choose(fresh, (0, self._own_pid), watched, at_most)
         for (pid, tid), is_hot in chosen.items():
-            least_age_s = self._allowance.least_age_s(pid in watched) if is_hot else float("inf")
+            least_age_s = self._allowance.least_age_s(pid in watched) if is_hot else inf
             if is_hot:
                 self._note(pid)
             looked_count, self._reading = reader.looked_count, pid

@@ -156,17 +156,18 @@ def newest(code: tuple[Code, ...]) -> tuple[Code, ...]:
     return tuple(kept)
 
 
-def _records_in(told: bytes | bytearray) -> list[records.SideRecord]:
-    """In the order of their times."""
+def _records_in(told: bytes | bytearray, *, with_code: bool = True) -> list[records.SideRecord]:
+    """In the order of their times; most are of code that was mapped."""
     data = bytes(told)
-    read = (records.side_record(data[begin:end]) for _, _, begin, end in records.walk(data))
+    raw = (data[begin:end] for _, _, begin, end in records.walk(data))
+    read = (records.side_record(one) for one in raw if with_code or not records.is_mapping(one))
     return sorted((record for record in read if record is not None), key=_at_ns)
 
 
 def forked_from(told: bytes | bytearray) -> int | None:
     """The parent of a process that runs its parent's program; None: its own, or it was not seen to start."""
     parent = None
-    for record in _records_in(told):
+    for record in _records_in(told, with_code=False):
         if isinstance(record, records.Forked):
             parent = record.parent_pid
         elif isinstance(record, records.Named) and record.is_exec:
@@ -183,7 +184,9 @@ def has_ended(told: bytes | bytearray) -> bool:
 
 def fork_times(told: bytes | bytearray) -> frozenset[int]:
     """When processes of this pid were started."""
-    return frozenset(one.at_ns for one in _records_in(told) if isinstance(one, records.Forked))
+    return frozenset(
+        one.at_ns for one in _records_in(told, with_code=False) if isinstance(one, records.Forked)
+    )
 
 
 def cut_oldest(told: bytearray, kept_bytes: int) -> None:

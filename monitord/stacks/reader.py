@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 
 from monitord import procfs
 from monitord.procfs.memory import ReadBuffer
@@ -73,6 +74,9 @@ class PythonReader:
 
         A process that is younger than `least_age_s` is not attached to: it costs as much as a hundred stacks.
         """
+        known = self._processes.get(pid)
+        if least_age_s == inf and (known is None or known.interpreter is None):
+            return None  # most of those that have one sample: nothing is asked of them
         thread = procfs.stat_of(pid, tid) if pid not in self.refused else None
         if thread is None or thread.is_kernel_thread:
             return None

@@ -42,13 +42,12 @@ SPIKE = f"spike-{os.getpid()}"  # what our targets are called; another run besid
 
 
 def stutter(seconds: float) -> str:
-    """A program of Python whose function `stutter` burns for so long."""
+    """A program of Python whose function `stutter` burns so much of a core: beside others it takes longer."""
     return f"""
 import time
 
 def stutter(seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.process_time() < seconds:
         for number in range(20000): number * number
 
 stutter({seconds})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,7 +56,8 @@ def test_a_snapshot_of_the_whole_machine_has_everybody_but_the_recorder(daemon: 
 
 def test_a_snapshot_of_one_process_has_what_it_started(daemon: Recorder) -> None:
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {PROGRAM!r}]); input()"
-    target = daemon.spike(daemon.interpreter, "-c", parent)
+    # Else it ends with its child where there is no terminal, and a slow machine asks too late.
+    target = daemon.spike(daemon.interpreter, "-c", parent, stdin=subprocess.PIPE)
 
     def has_the_child() -> bool:
         found = daemon.command("snapshot", "--pid", str(target.pid), "-o", "json")

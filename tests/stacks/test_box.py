@@ -133,6 +133,19 @@ def test_of_who_has_its_pid_but_not_its_start_there_is_nothing(make: Make, start
     assert taken(box, later) is None
 
 
+def test_of_who_may_not_be_attached_to_nothing_is_asked(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most that have a sample have one, and end: only who was attached to is read then."""
+    reader = PythonReader(lambda _name, _executable: True)
+    pid = start("price_basket(60)").pid
+    asked: list[int] = []
+    stat_of = procfs.stat_of
+    monkeypatch.setattr(procfs, "stat_of", lambda *of: (asked.append(of[0]), stat_of(*of))[1])
+    assert reader.stack_of(pid, pid, float("inf")) is None
+    assert (asked, reader.looked_count) == ([], 0)
+    wait_until(lambda: reader.stack_of(pid, pid, 0.0))
+    wait_until(lambda: reader.stack_of(pid, pid, float("inf")))
+
+
 def test_who_may_not_be_profiled_leaves_nothing(make: Make, start: Any) -> None:
     """Neither its Python stacks nor what the ring has of it."""
     denied = os.path.realpath(sys.executable)

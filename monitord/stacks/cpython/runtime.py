@@ -57,7 +57,11 @@ def _offered(memory: Memory, modules: list[Mapping]) -> Iterator[dict[str, int]]
 
 
 def _modules(pid: int) -> list[Mapping]:
-    """Everything mapped from its first byte on, in the order of addresses."""
+    """Everything mapped from its first byte on, in the order in which it was most likely loaded.
+
+    The program lies lowest, libraries each below those before it: Python's own is asked before hundreds that
+    were imported.
+    """
     raw = procfs.read_within(procfs.path(pid, "maps"), _MAPS_LIMIT_S, _MAPS_CAP_BYTES)
     if raw is None:
         raise UnreadableError("its mappings can't be read")
@@ -65,7 +69,8 @@ def _modules(pid: int) -> list[Mapping]:
     for mapping in mappings(raw[: raw.rfind(b"\n") + 1]):
         if mapping.offset == 0 and len(found) < _MODULES_CAP:
             found.setdefault((mapping.device, mapping.inode), mapping)
-    return list(found.values())
+    modules = list(found.values())
+    return modules[:1] + modules[:0:-1]
 
 
 def _in_program(pid: int, modules: list[Mapping]) -> dict[str, int]:
