@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -398,31 +397,3 @@ def test_records_of_starts_are_asked_once_an_alert_and_of_a_storm_alone(tmp_path
     assert len(asked) == 1, "for its heading and for its cause"
     stored(tmp_path, told, replace(STORM, metric=TriggerMetric.CPU))
     assert len(asked) == 1
-
-
-@pytest.mark.parametrize("ago_s", [0.5, None])
-@pytest.mark.parametrize("metric", [TriggerMetric.OOM_KILL, TriggerMetric.CPU_PRESSURE])
-def test_when_a_victim_ended_goes_to_the_explainer_of_a_kill_alone(
-    tmp_path: Path, room: Room, metric: TriggerMetric, ago_s: float | None
-) -> None:
-    """Before the alert was raised, by two clocks; nothing where the black box has no record of it."""
-    alert = an_alert(metric)
-
-    def ended_ns(target: ProcessKey) -> int | None:
-        assert target == alert.target
-        since_s = (datetime.now(UTC) - alert.raised_at).total_seconds()
-        return None if ago_s is None else _now_ns() - int((since_s + ago_s) * 1e9)
-
-    causes = Causes(room.observe, room.explain, tmp_path / "causes", ended_ns=ended_ns)
-    causes.explained(Incident("inc", alert, None), (None, causes.observe(metric, KEY)), tmp_path / "inc")
-    causes.close()
-    ((_incident, (_before, after)),) = room.explained
-    box = json.loads(after or b"").get("box")
-    if metric is not TriggerMetric.OOM_KILL or ago_s is None:
-        assert box is None
-    else:
-        assert box["ended_before_s"] == pytest.approx(ago_s, abs=0.2)
-
-
-def _now_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
