@@ -85,9 +85,9 @@ def question_row(question: SlowQuestion) -> dict[str, Any]:
 def create_event_index(workspace: Workspace, name: str, place: EventPlace = HERE) -> IndexChange:
     """Make an index; raises BusyError when the recorder would wait too long for it."""
     index = _on_request(name, "create")
-    began_s = time.monotonic()
     if place.url is not None:
         with far_events(workspace, place) as far:
+            began_s = time.monotonic()
             is_new = far.create_index(index)
             return _change(index, far.events.indexes(), is_new, began_s)
     is_recording = holder(workspace.data_dir / DAEMON_LOCK) is not None
@@ -106,20 +106,21 @@ def create_event_index(workspace: Workspace, name: str, place: EventPlace = HERE
 def drop_event_index(workspace: Workspace, name: str, place: EventPlace = HERE) -> IndexChange:
     """Remove an index that was made on request; raises NotFoundError."""
     index = _on_request(name, "drop")
-    began_s = time.monotonic()
     if place.url is not None:
         with far_events(workspace, place) as far:
-            before = far.events.indexes()
+            before, began_s = far.events.indexes(), time.monotonic()
             far.drop_index(index)
+            took_s = time.monotonic() - began_s
     else:
         with workspace.store() as store:
-            before = store.events.indexes()
+            before, began_s = store.events.indexes(), time.monotonic()
             store.events.drop_index(index)
+            took_s = time.monotonic() - began_s
     if index.name not in before:
         raise NotFoundError(
             f"cannot find index {index.short_name}; `monitord events index` lists what there is"
         )
-    return IndexChange(KnownIndex(index, False, before[index.name]), True, time.monotonic() - began_s)
+    return IndexChange(KnownIndex(index, False, before[index.name]), True, took_s)
 
 
 def _known(found: Mapping[str, int | None]) -> list[KnownIndex]:
