@@ -76,7 +76,7 @@ def _check_owners(data_dir: Path, status: os.stat_result, *, owners_alone: str, 
     if not is_ours and not is_roots_business and not (reads and is_shared_with_us):
         raise PermissionDeniedError(
             f"cannot change {data_dir}: you may only read what the machine's service recorded; try sudo"
-            if is_shared_with_us
+            if is_shared_with_us and not owners_alone
             else f"cannot use {data_dir}: {_what_to_type(status, owners_alone)}"
         )
     if status.st_mode & 0o022:
@@ -94,9 +94,9 @@ def _may_enter(folder: Path) -> bool:
 
 def _what_to_type(status: os.stat_result, owners_alone: str) -> str:
     """Whose it is, and how to be let in: a group's members read what is shared with it."""
-    if owners_alone and os.geteuid() == 0:
+    if owners_alone:
         return (
-            f"it belongs to uid {status.st_uid}, who could lead root elsewhere;"
+            f"it belongs to uid {status.st_uid}, and its owner alone may do this;"
             f" try `sudo -u {_login(status.st_uid)} {owners_alone}`"
         )
     if not is_shared(status):

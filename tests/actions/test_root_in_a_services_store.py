@@ -51,11 +51,13 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(data_dir, config)
 
 
+@pytest.mark.parametrize("mode", [0o700, 0o2750])
 @pytest.mark.parametrize("name", OWNERS_ALONE)
 def test_a_command_that_writes_by_path_is_its_owners_alone(
-    workspace: Workspace, elsewhere: Path, name: str
+    workspace: Workspace, elsewhere: Path, name: str, mode: int
 ) -> None:
-    """In one line, with what to type; before a byte is written."""
+    """In one line, with what to type; before a byte is written; also where a group may read (0o2750)."""
+    workspace.data_dir.chmod(mode)
     (workspace.data_dir / "ship").symlink_to(elsewhere)
     before = sorted(path.name for path in workspace.data_dir.iterdir())
     with pytest.raises(PermissionDeniedError, match=rf"try `sudo -u '#{SERVICE}' monitord {name}`"):
