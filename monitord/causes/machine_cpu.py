@@ -89,7 +89,7 @@ def _by_starts(facts: Facts) -> Cause | None:
     try:
         held = (facts.after or {})["box"]
         whole, seconds = int(held["count"]), float(held["seconds"])
-        found = [_read_starter(row) for row in held["starters"]]
+        threads, found = int(held.get("threads", 0)), [_read_starter(row) for row in held["starters"]]
     except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         return None
     if not found or whole < 1 or seconds <= 0:
@@ -98,17 +98,20 @@ def _by_starts(facts: Facts) -> Cause | None:
     rows = [
         (one.called, f"{one.count:,} started, {one.ended:,} of them ended: {one.programs}") for one in shown
     ]
+    if threads:
+        rows.append(("threads", f"{threads:,} were started besides"))
     if not held.get("is_whole"):
         rows.append(("limit", "so much happened at once that some starts were not recorded"))
     best, second = found[0], found[1].count if len(found) > 1 else 0
-    sureness = sureness_of_starter(best.count, second, whole, is_whole=bool(held.get("is_whole")))
+    sureness = sureness_of_starter(best.count, second, whole, threads, is_whole=bool(held.get("is_whole")))
     if sureness == "unknown":
-        why = f"{best.called} started only {best.count:,} of {whole:,}, others about as many"
+        others = f"others {threads:,} threads" if threads > best.count else "others about as many"
+        why = f"{best.called} started only {best.count:,} of {counted(whole, 'process')}, {others}"
         return replace(unknown(facts, why), evidence=tuple(rows))
     sentence = (
         f"{best.called} started {counted(best.count, 'process')} in {lasting(seconds)}: {best.programs}"
     )
-    runner_up = f"what {found[1].called} started" if sureness == "possible" else None
+    runner_up = f"what {found[1].called} started" if sureness == "possible" and second else None
     return Cause(STARTS, sentence, sureness, runner_up, None, tuple(rows))
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from monitord.causes.sureness import sureness_of_starter
-from monitord.model import NO_SINGLE_PROCESS, Alert, HistoryPoint, ProcessKey
+from monitord.model import NO_SINGLE_PROCESS, Alert, HistoryPoint, ProcessKey, counted
 from monitord.pipeline.openings import Opening
 
 
@@ -34,12 +34,16 @@ def _alert_about(alert: Alert, starts: Mapping[str, Any]) -> Alert:
     (pid, name, most, *_), *others = starts["starters"]
     whole, start_ticks = starts["count"], starts["first_start_ticks"]
     second = others[0][2] if others else 0
-    if pid == os.getpid() or (alert.target is not None and alert.target.pid == pid):
+    threads = starts.get("threads", 0)
+    is_chosen = alert.target is not None and alert.target.pid == pid
+    if pid == os.getpid() or (is_chosen and threads <= most):
         return alert
-    if sureness_of_starter(most, second, whole, is_whole=starts["is_whole"]) == "certain":
+    if sureness_of_starter(most, second, whole, threads, is_whole=starts["is_whole"]) == "certain":
         target = ProcessKey(pid, start_ticks) if start_ticks is not None else None
         return replace(alert, target=target, process_name=name, image=None)
+    besides = f", beside {counted(threads, 'thread')}" if threads > most else ""
     reason = f"{alert.reason}; most processes were started by {name} (pid {pid}), {most:,} of {whole:,}"
+    reason += besides
     return replace(alert, target=None, process_name=NO_SINGLE_PROCESS, image=None, reason=reason)
 
 

@@ -7,6 +7,7 @@ import fcntl
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from monitord.children import system_program
 from monitord.errors import MonitordError, PermissionDeniedError
@@ -95,7 +96,8 @@ def _or_as_before(plan: ServicePlan, run: Run) -> Iterator[None]:
     """Take an install back that fails half-way: its unit would be started at the next boot as it is."""
     unit = plan.place.unit_path(system=plan.is_system)
     is_new = not os.path.lexists(unit)
-    old = None if is_new or unit.is_symlink() or not unit.is_file() else unit.read_text(encoding="utf-8")
+    is_file = not is_new and not unit.is_symlink() and unit.is_file()
+    old = PlannedFile(unit, *_held(unit)) if is_file else None
     try:
         yield
     except BaseException:
@@ -107,10 +109,14 @@ def _or_as_before(plan: ServicePlan, run: Run) -> Iterator[None]:
         raise
 
 
-def _back_to(plan: ServicePlan, old: str | None) -> tuple[Step, ...]:
+def _held(unit: Path) -> tuple[str, int]:
+    """What it holds, whatever bytes somebody put there, and its mode: it may be closed for what it holds."""
+    return unit.read_text(encoding="utf-8", errors="surrogateescape"), unit.stat().st_mode & 0o777
+
+
+def _back_to(plan: ServicePlan, old: PlannedFile | None) -> tuple[Step, ...]:
     """The steps to the unit that was there before, which runs again: an install stops the one before it."""
     if old is None:  # a link of somebody's, which is not followed
         return ()
     starts = [step.start for step in plan.steps if isinstance(step, StartOrGoBack)]
-    unit = PlannedFile(plan.place.unit_path(system=plan.is_system), old)
-    return (unit, *forget(plan.is_system, plan.place), *starts)
+    return (old, *forget(plan.is_system, plan.place), *starts)

@@ -99,13 +99,13 @@ class PlannedFile:
 
     def do(self, run: Run) -> str:
         if not self.path.is_symlink() and self.path.is_file():
-            is_same = self.path.read_text(encoding="utf-8", errors="replace") == self.content
+            is_same = self.path.read_text(encoding="utf-8", errors="surrogateescape") == self.content
             if is_same and self.path.stat().st_mode & 0o777 == self.mode:
                 return f"unchanged {self.path}"
         fresh = self.path.with_name(f".{self.path.name}.new")
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
             os.fchmod(stream.fileno(), self.mode)
             stream.write(self.content)
             stream.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from monitord.stacks.life import SAME_START_NS
 
 _MOVES_AT_MOST = 3 << 15  # 16 bytes each: 65 s of 500 processes a second that begin, run a program and end
 _NAMES_AT_MOST = 4096
+_SPELL_BITS, _SPELLS = 28, 512  # threads are counted by quarters of a second, of two minutes
 END = 0xFFFFFFFF
 """An end, where a start has its parent."""
 PROGRAM = 1 << 31
@@ -48,6 +49,7 @@ class Moves:
         self._next = 0
         self._numbers = {"": 0}
         self.names = [""]
+        self._threads: deque[list[int]] = deque(maxlen=_SPELLS)
 
     def run(self, at_ns: int, pid: int, name: str) -> None:
         """A program was begun; the name is forgotten where there are too many others."""
@@ -58,6 +60,18 @@ class Moves:
                 number = self._numbers[name] = len(self.names)
                 self.names.append(name)
         self.add(at_ns, pid, PROGRAM | number)
+
+    def thread(self, at_ns: int) -> None:
+        """A thread was begun: only how many is kept, so that they push out no starts of processes."""
+        spell = at_ns >> _SPELL_BITS
+        if not self._threads or self._threads[-1][0] < spell:
+            self._threads.append([spell, 0])
+        self._threads[-1][1] += 1
+
+    def threads(self, since_ns: int, until_ns: int) -> int:
+        """How many threads were begun in that time, to a quarter of a second."""
+        first, last = since_ns >> _SPELL_BITS, until_ns >> _SPELL_BITS
+        return sum(count for spell, count in self._threads if first <= spell <= last)
 
     def add(self, at_ns: int, pid: int, other: int) -> None:
         if len(self._at) < _MOVES_AT_MOST:
@@ -127,20 +141,39 @@ class _Tally:
         self.counted.append(is_counted)
         return place
 
-    def starter_of(self, place: int) -> int:
-        """Its nearest ancestor that lives; where none is known, the first of those that ended."""
-        place = self.parents[place]
-        while self.ended[place] and self.parents[place] >= 0:
-            place = self.parents[place]
-        return place
+    def starters(self) -> array[int]:
+        """By place, whose it is what that one started: its nearest ancestor's that lives.
+
+        But an ended one from which most of that came is the starter itself: what started it once, such as a
+        cron or a shell that lives, did not make the storm. A parent's place is always the lower one.
+        """
+        itself, through = array("I", bytes(4 * len(self.pids))), array("I", bytes(4 * len(self.pids)))
+        for place in range(len(self.pids) - 1, -1, -1):
+            if (parent := self.parents[place]) >= 0:
+                itself[parent] += self.counted[place]
+                through[parent] += self.counted[place] + (through[place] if self.ended[place] else 0)
+        found = array("I", range(len(self.pids)))
+        for place, parent in enumerate(self.parents):
+            if not self.ended[place] or parent < 0:
+                continue
+            above = found[parent]
+            is_most = above == parent and 5 * through[place] >= 3 * through[above] > 0
+            if not (is_most and (not self.ended[above] or itself[place] > itself[above])):
+                found[place] = above
+        return found
 
 
-def starters(moves: Moves, since_ns: int, until_ns: int, name_of: Callable[[int, int], str]) -> list[Starter]:
-    """Who started what in that time, most first; `name_of` names a process that began before a moment."""
+def starters(
+    moves: Moves, since_ns: int, until_ns: int, name_of: Callable[[int, int], str], from_ns: int = 0
+) -> list[Starter]:
+    """Who started what in that time, most first; `name_of` names a process that began before a moment.
+
+    What lies before `from_ns` is not looked at: some of it was lost, and a pid may be another one's since.
+    """
     tally = _Tally()
     first_ns: dict[int, int] = {}
     for at_ns, pid, other in moves:
-        if at_ns > until_ns:
+        if not from_ns <= at_ns <= until_ns:
             continue
         if other == END:
             if (place := tally.alive.pop(pid, None)) is not None:
@@ -152,9 +185,10 @@ def starters(moves: Moves, since_ns: int, until_ns: int, name_of: Callable[[int,
             first_ns.setdefault(parent, at_ns)
             tally.begin(pid, parent, tally.names[parent], is_counted=at_ns >= since_ns)
     by_starter: dict[int, list[int]] = {}
+    starter_of = tally.starters()
     for place, is_counted in enumerate(tally.counted):
         if is_counted:
-            by_starter.setdefault(tally.starter_of(place), []).append(place)
+            by_starter.setdefault(starter_of[tally.parents[place]], []).append(place)
     most_first = sorted(by_starter.items(), key=lambda item: -len(item[1]))
     return [_starter(tally, place, started, name_of, first_ns[place]) for place, started in most_first]
 

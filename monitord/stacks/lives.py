@@ -65,6 +65,7 @@ class Lives:
         self._young_bytes = self._kept_bytes = self._ended_bytes = 0
         self._noted: OrderedDict[tuple[int, int, tuple[int, int]], Noted] = OrderedDict()
         self._moves = Moves()
+        self._lost_bytes = self._lost_ns = 0
 
     def keep_up(self, sampled: Iterable[int] = ()) -> list[int]:
         """Take in what the side rings have; what is told of a sampled process outlives it.
@@ -73,6 +74,8 @@ class Lives:
         """
         for at_ns, pid, raw in self._rings.side_records():
             self._take(at_ns, pid, raw)
+        if (lost_bytes := self._rings.lost.side_bytes) != self._lost_bytes:
+            self._lost_bytes, self._lost_ns = lost_bytes, time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         unknown = dict.fromkeys(parent for pid in sampled if (parent := self._keep(pid)) is not None)
         self._forget()
         return list(unknown)
@@ -122,7 +125,12 @@ class Lives:
     def starters(self, since_ns: int, until_ns: int) -> list[Starter]:
         """Who started how many of which programs in that time, most first; also of those that ended."""
         self.keep_up()
-        return starters(self._moves, since_ns, until_ns, self._name_before)
+        from_ns = self._lost_ns if self.is_whole_since(since_ns) else 0
+        return starters(self._moves, since_ns, until_ns, self._name_before, from_ns)
+
+    def is_whole_since(self, since_ns: int) -> bool:
+        """Whether no record was lost from then on: one flood must leave no doubt on later storms."""
+        return self._lost_ns < since_ns
 
     @staticmethod
     def start_of(starter: Starter) -> int | None:
@@ -138,7 +146,8 @@ class Lives:
         return {
             "seconds": (until_ns - began_ns) / 1e9,
             "count": sum(one.programs.total() for one in found),
-            "is_whole": not self._rings.lost.side_bytes,
+            "threads": self._moves.threads(began_ns, until_ns),
+            "is_whole": self.is_whole_since(began_ns),
             "first_start_ticks": self.start_of(found[0]) if found else None,
             "starters": [
                 [one.pid, redact_name(one.name), one.programs.total(), one.ended,
@@ -164,7 +173,8 @@ class Lives:
 
     def _name_before(self, pid: int, at_ns: int) -> str:
         """Of the process that had this pid then; empty when it is not known."""
-        if (life := life_at(self._lives(pid, _ANCESTORS), at_ns)) is not None and life.name:
+        life = life_at(self._lives(pid, _ANCESTORS), at_ns)
+        if life is not None and life.name and life.from_ns >= self._lost_ns:  # else its end may be lost
             return life.name
         stat = procfs.stat_of(pid)
         is_same = stat is not None and stat.start_ticks * _NS_PER_TICK <= at_ns
@@ -177,7 +187,8 @@ class Lives:
             record = records.side_record(raw)
             if isinstance(record, records.Forked):
                 if record.pid == record.parent_pid:
-                    return  # a thread
+                    self._moves.thread(at_ns)
+                    return
                 self._moves.add(at_ns, pid, record.parent_pid)
             elif isinstance(record, records.Ended):
                 if record.thread_id != pid:

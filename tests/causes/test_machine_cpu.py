@@ -120,10 +120,12 @@ def _children_ticks(seen: dict[str, Any], pid: int) -> int:
     return next((row[4] for row in seen["processes"] if row[0] == pid), 0)
 
 
-def by_box(*starters: tuple[int, str, int, str], count: int = 0, is_whole: bool = True) -> Cause | None:
+def by_box(
+    *starters: tuple[int, str, int, str], count: int = 0, is_whole: bool = True, threads: int = 0
+) -> Cause | None:
     rows = [[pid, name, many, many, [[program, many]]] for pid, name, many, program in starters]
     told_by_box = {
-        "seconds": 20.0, "count": count or sum(row[2] for row in starters), "is_whole": is_whole, "starters": rows,
+        "threads": threads, "seconds": 20.0, "count": count or sum(row[2] for row in starters), "is_whole": is_whole, "starters": rows,
     }  # fmt: skip
     after = look(10, (50, "cron", 0, 9)) | {"box": told_by_box}
     return told(look(0, (50, "cron", 0, 0)), after, TriggerMetric.SPAWN_STORM)
@@ -149,6 +151,15 @@ def test_where_starts_were_lost_nothing_is_certain() -> None:
     assert cause is not None
     assert cause.confidence == "likely"
     assert cause.evidence[-1][0] == "limit"
+
+
+def test_who_began_threads_by_the_thousand_is_not_hidden_behind_a_process_that_started_a_few() -> None:
+    """The kernel counts threads as starts; their number alone may have raised the storm."""
+    cause = by_box((40, "make", 20, "cc"), threads=50_000)
+    assert cause is not None
+    assert cause.confidence == "unknown"
+    assert "make (pid 40) started only 20 of 20 processes, others 50,000 threads" in cause.sentence
+    assert ("threads", "50,000 were started besides") in cause.evidence
 
 
 @pytest.mark.parametrize("garbage", [3, {}, {"count": "x"}, {"count": 5, "seconds": 1, "starters": [[1]]}])

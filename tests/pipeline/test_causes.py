@@ -1,4 +1,7 @@
-"""When something is observed, what is kept of it, and that an incident gets its cause, or at least is saved."""
+"""When something is observed, what is kept of it, and that an incident gets its cause, or at least is saved.
+
+More than 400 lines: one path, from the first crossing to the sentence and the heading.
+"""
 
 from __future__ import annotations
 
@@ -305,13 +308,13 @@ STORM = an_alert(
 
 
 def starts(
-    *starters: tuple[int, str, int], start_ticks: int | None = 4, is_whole: bool = True
+    *starters: tuple[int, str, int], start_ticks: int | None = 4, is_whole: bool = True, threads: int = 0
 ) -> dict[str, object]:
     """What the black box says."""
     rows = [[pid, name, count, count, []] for pid, name, count in starters]
     return {
         "seconds": 20.0, "count": sum(one[2] for one in starters), "is_whole": is_whole, "starters": rows,
-        "first_start_ticks": start_ticks,
+        "first_start_ticks": start_ticks, "threads": threads,
     }  # fmt: skip
 
 
@@ -360,6 +363,15 @@ def test_where_it_is_not_certain_a_storm_is_about_nobody_and_both_are_named(
     for one in stored(tmp_path, lambda: told):
         assert (one.alert.target, one.alert.process_name) == (None, "no single process")
         assert one.alert.reason.startswith("300 a second; most processes were started by sh (pid 40), ")
+
+
+@pytest.mark.parametrize("starter", [40, 50], ids=["another one", "the one that detection chose"])
+def test_where_most_of_what_was_started_are_threads_a_storm_is_about_nobody(
+    tmp_path: Path, starter: int
+) -> None:
+    for one in stored(tmp_path, lambda: starts((starter, "make", 20), threads=50_000)):
+        assert (one.alert.target, one.alert.process_name) == (None, "no single process")
+        assert one.alert.reason.endswith(f"make (pid {starter}), 20 of 20, beside 50,000 threads")
 
 
 def _gone() -> None:

@@ -1,4 +1,7 @@
-"""Requests to the recorder: who may ask gets what it has, and whatever else connects costs it nothing."""
+"""Requests to the recorder: who may ask gets what it has, and whatever else connects costs it nothing.
+
+More than 400 lines: one server, and everything that may connect to it.
+"""
 
 from __future__ import annotations
 
@@ -211,6 +214,27 @@ def test_for_who_has_gone_nothing_is_read(folder: Path, box: Box) -> None:
         ask_span(folder, 6, 9, 0.2)  # while it rests
     ask_span(folder, 7, 9, PATIENCE_S)
     assert box.asked == [(5, 9), (7, 9)]
+
+
+FLOOD = """
+import socket, sys, time
+ends_s = time.monotonic() + 3
+while time.monotonic() < ends_s:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(sys.argv[1])
+        try:
+            connection.sendall(sys.argv[2].encode() + b"\\n")
+            connection.recv(400)
+        except OSError:
+            pass
+"""
+
+
+@pytest.mark.parametrize("words", ["[" * 4000, ""])
+def test_what_is_refused_gets_a_tenth_of_a_core_too_however_fast_it_comes(folder: Path, words: str) -> None:
+    began_s, used_s = time.monotonic(), time.process_time()
+    subprocess.run([sys.executable, "-c", FLOOD, str(folder / SOCKET), words], check=True)
+    assert time.process_time() - used_s < 0.13 * (time.monotonic() - began_s)
 
 
 def test_who_connects_and_is_silent_keeps_the_others_waiting_for_moments_alone(folder: Path) -> None:

@@ -339,6 +339,20 @@ def test_an_install_that_fails_leaves_no_service(fails: str, place: ServicePaths
     assert "systemctl --user disable --now monitord.service" in manager.told
 
 
+def test_an_update_that_fails_gives_back_the_bytes_and_the_mode_of_the_service_before_it(
+    place: ServicePaths,
+) -> None:
+    """A person wrote the unit, in whatever encoding, and may have closed it for a secret that it holds."""
+    unit = place.unit_path(system=False)
+    unit.parent.mkdir(parents=True)
+    unit.write_bytes(b"# caf\xe9\n[Service]\nEnvironment=TOKEN=x\n")
+    unit.chmod(0o600)
+    before = unit.read_bytes()
+    with pytest.raises(MonitordError, match="enable"):
+        apply(plan_install(False, place), run=Manager(fails="enable"))
+    assert (unit.read_bytes(), unit.stat().st_mode & 0o777) == (before, 0o600)
+
+
 def test_an_update_that_fails_leaves_the_service_before_it(place: ServicePaths) -> None:
     unit = place.unit_path(system=False)
     unit.parent.mkdir(parents=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 from monitord.stacks.lives import Lives
+from monitord.stacks.rings import Lost
 
 
 class Told:
@@ -12,6 +13,7 @@ class Told:
 
     def __init__(self) -> None:
         self.waiting: list[tuple[int, int, bytes]] = []
+        self.lost = Lost()
 
     def side_records(self) -> list[tuple[int, int, bytes]]:
         told, self.waiting = self.waiting, []
@@ -25,6 +27,9 @@ class Told:
 
     def fork(self, at_ns: int, pid: int, parent: int) -> None:
         self.add(7, at_ns, pid, struct.pack("=IIIIQ", pid, parent, pid, parent, at_ns))
+
+    def thread(self, at_ns: int, pid: int, thread: int) -> None:
+        self.add(7, at_ns, pid, struct.pack("=IIIIQ", pid, pid, thread, pid, at_ns))
 
     def end(self, at_ns: int, pid: int, thread: int | None = None) -> None:
         self.add(4, at_ns, pid, struct.pack("=IIIIQ", pid, 1, thread or pid, 1, at_ns))
