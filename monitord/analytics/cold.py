@@ -45,6 +45,7 @@ _FILE_LIMIT_BYTES = 1 << 30
 _WORD_BYTES = 64
 _RUNS_KEPT, _EARLIER_KEPT, _MOVED_KEPT = 64, 16, 1000
 _TRIES = 3
+_AHEAD = "+"  # before a day that went on before its time
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _FIRST, _LAST = date(1970, 1, 1), date(2109, 12, 30)
 
@@ -70,18 +71,30 @@ def is_ahead(day: str, now: datetime) -> bool:
 
 def last_moved(data_dir: Path, now: datetime) -> str:
     """Return the last day that went on; "" where none did. Days of a clock that was ahead do not count."""
-    return max((day for day in _moved(data_dir) if not is_ahead(day, now)), default="")
+    moved = filter(is_day, _moved(data_dir))
+    return max((day for day in moved if not is_ahead(day, now)), default="")
 
 
-def note_moved(data_dir: Path, day: str) -> None:
-    """Note that a day went on, durably. Raises OSError."""
-    lines = "".join(f"{each}\n" for each in [*_moved(data_dir), day][-_MOVED_KEPT:])
-    _keep(data_dir, MOVED_NAME, lines.encode())
+def went_ahead(data_dir: Path, day: str) -> bool:
+    """Whether a day went on before its time: it is begun when it comes, with what went on then."""
+    return f"{_AHEAD}{day}" in _moved(data_dir)
+
+
+def note_moved(data_dir: Path, day: str, now: datetime) -> None:
+    """Note that a day went on, durably; of those noted before it says what went before its time, too.
+
+    Raises OSError.
+    """
+    words = [
+        f"{_AHEAD}{word}" if is_day(word) and is_ahead(word, now) else word
+        for word in dict.fromkeys([*_moved(data_dir), day])
+    ]
+    _keep(data_dir, MOVED_NAME, "".join(f"{word}\n" for word in words[-_MOVED_KEPT:]).encode())
 
 
 def _moved(data_dir: Path) -> list[str]:
     try:
-        return [*filter(is_day, read_regular(data_dir / WARM_NAME / MOVED_NAME).decode().split())]
+        return read_regular(data_dir / WARM_NAME / MOVED_NAME).decode().split()
     except (OSError, ValueError):
         return []
 
@@ -137,7 +150,8 @@ class ColdTier:
             found: dict[str, ObjectInfo] = {}
             for place in self._places():
                 for day, info in self._listed(f"{place.folder}/{table.folder}"):
-                    if day <= place.until or is_ahead(day, self.now):
+                    is_early = is_ahead(day, self.now) or went_ahead(self.data_dir, day)
+                    if day <= place.until or is_early:
                         found.setdefault(day, info)
             self._days[table.name] = found
         return self._days[table.name]

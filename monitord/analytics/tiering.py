@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from monitord import config, rights
-from monitord.analytics.cold import ColdTier, host_id, is_ahead, is_day, last_moved, note_moved
+from monitord.analytics.cold import ColdTier, host_id, is_ahead, is_day, last_moved, note_moved, went_ahead
 from monitord.analytics.merging import Merge
 from monitord.analytics.parquet import SUFFIX, is_sound, require_pyarrow
 from monitord.analytics.tables import TABLES, Table
@@ -112,7 +112,7 @@ class Tiering:
                     is_due = (date.fromisoformat(day).toordinal() + rounds) % _ROUNDS == 0
                     if not forgotten and self._is_current(table, day, marks.get(day), is_due=is_due):
                         continue
-                    self._write(merge, table, day, marks.get(day))
+                    self._write(merge, table, day, marks.get(day), cold)
                 if forgotten:
                     self._rewrite_cold(merge, table, cold)
         settle_forgotten(self.data_dir, forgotten)
@@ -122,7 +122,7 @@ class Tiering:
         path = day_path(self.data_dir, table, day)
         return is_current(table, path, mark) and not (is_due and not is_sound(path, table))
 
-    def _write(self, merge: Merge, table: Table, day: str, mark: str | None) -> None:
+    def _write(self, merge: Merge, table: Table, day: str, mark: str | None, cold: ColdTier) -> None:
         self._check_disk()
         path = day_path(self.data_dir, table, day)
         base = path if os.path.lexists(path) else None
@@ -131,9 +131,13 @@ class Tiering:
             with _explained(path):
                 path.rename(path.with_name(f"{path.name}{DAMAGED}"))
             base = None
+        if base is None and went_ahead(self.data_dir, day):
+            base = cold.fetch(table, day, self.folder, self.damaged.append)
         if base is not None or mark is not None:
             write_day(merge, table, day, path, base, mark, self._file_mode)
             self.written += 1
+        if base is not None and base != path:
+            base.unlink()
 
     def _rewrite_cold(self, merge: Merge, table: Table, cold: ColdTier) -> None:
         """Take what a person deleted out of the bucket's files."""
@@ -175,9 +179,9 @@ class Tiering:
                 return
             for table in TABLES:
                 self._move(table, day, cold)
-            if not self._is_ahead(day) and day > last_moved(self.data_dir, self.clock()):
+            if day > last_moved(self.data_dir, self.clock()):
                 with _explained(self.folder):
-                    note_moved(self.data_dir, day)
+                    note_moved(self.data_dir, day, self.clock())
             for of_day, path, size in held:
                 if of_day == day:
                     with _explained(path):

@@ -210,6 +210,25 @@ def test_days_that_went_on_while_the_clock_was_ahead_keep_no_true_day_from_being
     assert ids(data_dir, url) == sorted([*five_days, *wrong, today])
 
 
+def test_a_day_that_went_on_before_its_time_is_gone_on_with_when_it_comes(
+    five_days: list[str], data_dir: Path, make_incident: Maker, tmp_path: Path
+) -> None:
+    url = f"file://{tmp_path}/cold"
+    later = NOW + 40 * DAY
+    wrong = save(data_dir, make_incident(at=later))
+    tier(data_dir, url, 365, clock=lambda: later)
+    tier(data_dir, url, 5)
+    forget(data_dir, wrong)
+    true = save(data_dir, make_incident(at=later + timedelta(hours=1)))
+    tier(data_dir, url, 5, clock=lambda: later + DAY)
+    forget(data_dir, *five_days, true)
+    assert ids(data_dir, url) == sorted([*five_days, wrong, true])
+    save(data_dir, make_incident(at=later + DAY))
+    tier(data_dir, url, 1, clock=lambda: later + DAY)
+    assert len(ids(data_dir, url)) == 8
+    assert {*five_days, wrong, true} < {*ids(data_dir, url)}
+
+
 def test_everything_of_every_table_is_told_once_from_the_bucket(
     five_days: list[str], data_dir: Path, tmp_path: Path
 ) -> None:
