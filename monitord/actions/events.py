@@ -88,6 +88,7 @@ def events_of(workspace: Workspace, place: EventPlace, asked: EventQuestion) -> 
         left = asked.wanted.limit
         page = replace(asked.wanted, limit=_PAGE)
         while True:
+            far.more_time()  # who reads may have been slow
             found = far.events.query_events(page)
             for each in found:
                 if not _is_asked_for(each, asked) or (

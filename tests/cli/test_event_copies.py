@@ -317,3 +317,30 @@ def test_a_place_that_cannot_be_is_refused_with_what_can(here, store, loose, tmp
     assert here("events", "copy", "--to", f"sqlite:///{tmp_path}/no/folder.db").code == 1
     assert here("events", "--host", "x").code == 2
     assert here("events", "-f", "--of", f"sqlite:///{own}").code == 2
+
+
+ENDLESS = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT"
+A_MARK = (
+    "CREATE VIEW event_mark AS SELECT 'h' AS host_id, 1 AS through, 1 AS whole_us, 0 AS since, 'r' AS round"
+)
+SENSELESS = {
+    "a mark without an end": (f"CREATE VIEW event_mark AS {ENDLESS} n AS host_id FROM r WHERE n < 0",),
+    "events without an end": (A_MARK, f"CREATE VIEW event AS {ENDLESS} n AS id, n AS event_type FROM r"),
+    "a cell of a gigabyte": ("CREATE VIEW event_mark AS SELECT zeroblob(900000000) AS host_id",),
+}
+
+
+@pytest.mark.parametrize("what", SENSELESS)
+def test_a_file_that_others_made_is_given_up_in_its_time(here, tmp_path: Path, what: str) -> None:
+    file = tmp_path / "theirs.db"
+    with sqlite3.connect(file) as made:
+        for statement in SENSELESS[what]:
+            made.execute(statement)
+    made.close()
+    began_s = time.monotonic()
+    answer = here("events", "stats", "--of", f"sqlite:///{file}", MONITORD_EVENTS__DEADLINE_S="1")
+    assert time.monotonic() - began_s < 20
+    assert answer.code == 1, answer
+    assert answer.err.startswith("monitord: ")
+    assert answer.err.count("\n") == 1
+    assert "too big" in answer.err if "cell" in what else "no answer within 1 s" in answer.err

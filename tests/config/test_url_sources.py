@@ -26,7 +26,7 @@ from monitord.errors import ConfigError, MonitordError
 from monitord.notify.sending import hand_over, url_of
 from monitord.recorder.artefact_stores import place_of
 from monitord.storage import open_store
-from monitord.storage.artefacts.secret_sources import is_source
+from monitord.storage.artefacts.secret_sources import is_source, read_url
 from tests.cli.conftest import make_incident
 from tests.metrics.collector import collecting
 
@@ -218,6 +218,11 @@ def test_the_doctor_names_a_password_that_everybody_can_read(key: str, tmp_path:
     path.chmod(0o644)
     path.write_text(written(key, "postgresql://u@host/x?sslmode=require"))
     assert list(_open_passwords(load(path, {}))) == []
+
+
+def test_a_path_with_a_nul_in_it_is_refused_in_one_line() -> None:
+    with pytest.raises(ConfigError, match="expected the URL of events in its first line"):
+        read_url("file:/tmp/a\0b", "events")
 
 
 def test_where_evidence_lies_is_said_without_reading_the_source(tmp_path: Path) -> None:

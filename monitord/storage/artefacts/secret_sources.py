@@ -50,7 +50,7 @@ def held_url(source: str, whose: str) -> str:
         url = read_source(source).split(b"\n")[0].strip().decode()
     except OSError as error:
         raise ConfigError(f"cannot read the URL of {whose} in {source}: {error.strerror}") from error
-    except UnicodeDecodeError:
+    except ValueError:  # no text; or a path with a NUL in it
         url = ""
     except ConfigError as error:
         raise ConfigError(f"cannot read the URL of {whose} in {source}: {error}") from error

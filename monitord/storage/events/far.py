@@ -3,6 +3,8 @@
 In PostgreSQL each host has a schema of its own, `monitord_<host id>`, and so can have a role of its own that
 reaches no other host's; a SQLite file is one host's. Beside the table `event` stands `event_mark`: whose
 events these are, and how far the copy came. It is written in the transaction of the events that it counts.
+
+More than 400 lines: one place and its two databases, which are to be alike.
 """
 
 from __future__ import annotations
@@ -40,6 +42,9 @@ from monitord.storage.sqlite_urls import sqlite_file
 _SCHEMA = re.compile(r"monitord_[a-z0-9_]{1,54}")
 _SERVERS_SHARE = 0.8  # of the time: then its answer still comes in time
 _FAILED = "the copied events can't be read or written"
+_LARGEST_CELL_BYTES = 1 << 20
+_STEPS = 10_000  # of SQLite's machine between two looks at the time
+_MOST_MARKS = 100
 _MARK = (
     "CREATE TABLE IF NOT EXISTS event_mark (host_id TEXT PRIMARY KEY, through BIGINT NOT NULL,"
     " whole_us BIGINT NOT NULL, since BIGINT NOT NULL, round TEXT NOT NULL)"
@@ -95,9 +100,16 @@ class FarEvents:
         self._within_s = within_s
         self._schema = ""
         self._engine: Engine = engine_of(url, self.check_time)
-        if not self._is_file:
+        if self._is_file:
+            engine_event.listen(self._engine, "connect", self._bind)
+        else:
             engine_event.listen(self._engine, "begin", self._enter_schema)
         self.events: EventStore
+
+    def _bind(self, connection: sqlite3.Connection, _record: object) -> None:
+        """Others may have made the file: a view in it may never end, and a cell may have any size."""
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_CELL_BYTES)
+        connection.set_progress_handler(lambda: time.monotonic() > self._ends_at_s, _STEPS)
 
     def _enter_schema(self, connection: Connection) -> None:
         """In each transaction, which also holds behind a pool that shares connections."""
@@ -151,6 +163,9 @@ class FarEvents:
         far = cls(url, within_s)
         try:
             yield far
+        except StorageError:
+            far.check_time()  # "interrupted" says less
+            raise
         finally:
             far._ends_at_s = max(far._ends_at_s, time.monotonic() + 1)  # to say good-bye
             far._engine.dispose()
@@ -179,7 +194,8 @@ class FarEvents:
                 table = f'"{schema}".event_mark' if schema else "event_mark"
                 if schema and not _may_read(connection, table):
                     continue
-                for (host_id,) in connection.exec_driver_sql(f"SELECT host_id FROM {table}"):  # noqa: S608  checked
+                marks = f"SELECT host_id FROM {table} LIMIT {_MOST_MARKS}"  # noqa: S608  checked
+                for (host_id,) in connection.exec_driver_sql(marks):
                     found[str(host_id)] = schema
             return found
 
