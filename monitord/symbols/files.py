@@ -16,8 +16,8 @@ from monitord.symbols.elf import (
     sections_of,
     segments_of,
 )
+from monitord.symbols.function_table import SymbolTable
 from monitord.symbols.go import GoTable
-from monitord.symbols.tables import SymbolTable
 from monitord.symbols.unwinding import FunctionStarts
 
 _Found = TypeVar("_Found")

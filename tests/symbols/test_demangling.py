@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.symbols.tables import readable
+from monitord.symbols.function_table import readable
 
 Tool = Callable[[str], str]
 GIVEN = "<…>"

@@ -14,7 +14,7 @@ import pytest
 
 from monitord.symbols import names
 from monitord.symbols.files import File
-from monitord.symbols.tables import readable
+from monitord.symbols.function_table import readable
 from tests.capture import targets as t
 from tests.capture.targets import Targets
 
