@@ -25,7 +25,7 @@ from monitord import procfs
 from monitord.causes import memory
 from monitord.causes.facts import Facts
 from monitord.model import Alert, Cause
-from tests.causes.programs import interpreters
+from tests.causes.programs import grown_while_watched, interpreters, running
 
 COMMAND = command_of(__file__)
 HEAD = """
@@ -107,12 +107,27 @@ C_HEAD = """#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#define OWN __attribute__((noinline))
+void *kept[1 << 20]; volatile int number;
+OWN void put(int size) { char *one = malloc(size); memset(one, 1, size); kept[number++] = one; }
+OWN void put_more(int size) { char *one = malloc(size); memset(one, 2, size); kept[number++] = one; }
+OWN void put_zeroed(int size) { char *one = calloc(1, size); one[size / 2] = 1; kept[number++] = one; }
+OWN void give_back(int size) { char *one = malloc(size); memset(one, 3, size); number += one[7] == 9; free(one); }
 static void step(void) { puts("ready"); fflush(stdout); getchar(); }
 int main(void) { step(); %s step(); return 0; }
 """
+# With the page faults between the steps: who brought it in is named, or that nobody can be (`!`).
 C = {
-    "malloc": ("for (int n = 0; n < 9000; n++) memset(malloc(4000), 1, 4000);", "the heap"),
-    "large blocks": ("for (int n = 0; n < 40; n++) memset(malloc(1 << 20), 1, 1 << 20);", "anonymous memory"),
+    "small blocks": ("for (int n = 0; n < 9000; n++) put(3000);", "put &the heap"),
+    "blocks of two pages": ("for (int n = 0; n < 5000; n++) put(8000);", "put &the heap"),
+    "small objects": ("for (int n = 0; n < 200000; n++) put(100);", "put &the heap"),
+    "large blocks": ("for (int n = 0; n < 40; n++) put(1 << 20);", "put &anonymous memory"),
+    "zeroed blocks": ("for (int n = 0; n < 9000; n++) put_zeroed(3000);", "put_zeroed &the heap"),
+    "beside one that gives back": ("for (int n = 0; n < 9000; n++) { give_back(500); put(5000); }", "put &the heap"),
+    "two alike": ("for (int n = 0; n < 9000; n++) { put(3000); put_more(3000); }", "not known&put &put_more "),
+    "another used it first": ("for (int n = 0; n < 9000; n++) { put(3000); give_back(2500); }", "!give_back"),
+    "another used large blocks first": ("for (int n = 0; n < 900; n++) { give_back(900000); put(90000); }", "!give_back"),
+    "nothing stays": ("for (int n = 0; n < 900; n++) give_back(900000);", "!give_back"),
     "mmap": (
         "for (int n = 0; n < 20; n++) memset(mmap(0, 2 << 20, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 2 << 20);",
         "anonymous memory",
@@ -160,7 +175,7 @@ def main() -> None:
                 results[f"{version} {name}"] = is_right(answer.cause, expected)
                 report(f"{version} {name}", results[f"{version} {name}"], answer)
         for name, (text, expected) in C.items():
-            answer = grown([str(compiled(Path(folder), C_HEAD % text))])
+            answer = grown_with_faults([str(compiled(Path(folder), C_HEAD % text))])
             results[f"C {name}"] = is_right(answer.cause, expected)
             report(f"C {name}", results[f"C {name}"], answer)
     right = sum(results.values())
@@ -213,6 +228,14 @@ def grown(command: Sequence[str]) -> Answer:
             process.kill()
 
 
+def grown_with_faults(command: Sequence[str]) -> Answer:
+    """The same of a native program, whose page faults between the steps are seen; None where none are granted."""
+    began_s = time.monotonic()
+    with running(command) as program:
+        cause = grown_while_watched(program)
+    return Answer(cause, 0.0, time.monotonic() - began_s, program.said)
+
+
 def is_right(cause: Cause | None, expected: str) -> bool:
     """Whether a sentence names all parts (&), or does not say that something grew (!)."""
     if cause is None:
@@ -232,7 +255,7 @@ def compiled(folder: Path, text: str) -> Path:
     compiler = shutil.which("gcc")
     assert compiler is not None, "needs gcc"
     (folder / "leak.c").write_text(text)
-    subprocess.run([compiler, "-O1", "-o", folder / "leak", folder / "leak.c"], check=True)
+    subprocess.run([compiler, "-O2", "-o", folder / "leak", folder / "leak.c"], check=True)
     return folder / "leak"
 
 

@@ -18,6 +18,7 @@ import re._parser as pattern_parser  # type: ignore[import-not-found]  # the sta
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache, partial
 from types import FrameType, ModuleType
 from typing import Any
@@ -193,6 +194,25 @@ def program_file(n: int) -> object:
         file.close()
 
 
+def call_frames(n: int) -> object:
+    """A function whose table has `n` instructions, of which many remember all that came before."""
+    elf, module = of("symbols.elf"), of("symbols.call_frames")
+    program = (b"\x85\x01\x0a" * n)[: 60 * 1024]
+    common = struct.pack("<IB", 0, 1) + b"zR\0" + b"\x01\x78\x10\x01\x1b" + program
+    own = struct.pack("<IiIB", 8 + len(common), 0, 1 << 20, 0) + program
+    data = struct.pack("<I", len(common)) + common + struct.pack("<I", len(own)) + own
+    descriptor = os.memfd_create("frames")
+    os.write(descriptor, data)
+    starts = type("Starts", (), {"entry_before": lambda _self, _address: 4 + len(common)})()
+    try:
+        rows = module.CallFrames(descriptor, [elf.Segment(elf.LOAD, 0, 0, len(data))], starts)
+        with suppress(*elf.BROKEN):
+            return rows.row_at(12 + len(common))
+        return None
+    finally:
+        os.close(descriptor)
+
+
 def large_record(n: int) -> str:
     """Threads are what is cut from a record; what is left is within the cap."""
     record = {"threads": {"shown": [{"name": "x" * 400}] * n * 100}}
@@ -287,6 +307,7 @@ READERS: dict[str, Work] = {
     "symbols.tables": program_file,
     "symbols.go": program_file,
     "symbols.unwinding": program_file,
+    "symbols.call_frames": call_frames,
     "capture.unresolved": lambda n: of("capture.unresolved").advice(spots(n), "/usr/bin/" + "python3." * n),
     "capture.doubts": lambda n: of("capture.doubts").calls_compiled_code(spots(n)),
     "causes.frame_classes": each(lambda text: [_tried(getattr(of("causes.frame_classes"), read), text) for read in ("class_of", "kernel_class_of", "statement_class_of", "is_collector")] + [of("causes.frame_classes").python_class_of(text, "/lib/python3.11/" + text), of("causes.frame_classes").class_of("a", text)], "a", "a::", "v8::internal::", "(", "std::sys::", "_", "json.", "/lib/python3/", "G1Mark "),
@@ -354,13 +375,13 @@ OURS: dict[str, str] = {
             "sampling.entries", "sampling.groups", "sampling.details", "sampling.system", "sampling.devices", "sampling.waiting", "procfs.holders", "procfs.memory", "sampling.sockets", "procfs.sockdiag",
             "capture.thread_cpu", "capture.context_threads", "capture.context_files", "capture.cgroups", "supervision.supervisor",
             "capture.session", "procfs.system_calls", "capture.java", "capture.java_names", "symbols.opening",
-            "causes.usage", "causes.leaves", "causes.holders", "causes.room", "causes.waits", "causes.ends", "causes.fanotify", "causes.threads", "causes.fd_growth", "perf_events.perf_event", "stacks.rings",
+            "causes.usage", "causes.leaves", "causes.holders", "causes.room", "causes.waits", "causes.ends", "causes.fanotify", "causes.threads", "causes.fd_growth", "perf_events.perf_event", "perf_events.faults", "stacks.rings",
         ),
         "numbers and short words of the kernel; how many threads, descriptors and sockets are read is capped there",
     ),
     **dict.fromkeys(
         (
-            "capture.hidden_frames", "capture.service", "capture.causes", "causes.facts", "causes.cpu", "causes.machine_cpu", "capture.reading", "supervision",
+            "capture.hidden_frames", "capture.service", "capture.causes", "causes.facts", "causes.machine_cpu", "capture.reading", "supervision",
             "capture.profilers.perf", "capture.before", "profiles.scalene_kept", "scripts.registry", "detection.judges", "detection.oom",
         ),
         "what another part of ours wrote",
@@ -376,7 +397,7 @@ OURS: dict[str, str] = {
         (
             "capture.python_frames", "procfs.memory", "symbols.loaded", "stacks.cpython.codes", "stacks.cpython.interpreter", "stacks.cpython.layouts",
             "stacks.cpython.texts", "stacks.cpython.threads", "stacks.cpython.types", "stacks.cpython.walking",
-            "causes.census", "causes.python_types", "causes.sizes",
+            "causes.census", "causes.python_types", "causes.sizes", "causes.blocks",
         ),
         "the target's memory: every length and count is capped where it is read",
     ),

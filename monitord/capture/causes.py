@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
@@ -17,6 +17,9 @@ from monitord.capture.tool_runner import Rights, Runner, ToolRun
 from monitord.capture.workplace import put, remove
 from monitord.children import own_command, own_environment
 from monitord.model import Capture, Cause, Confidence, Incident, ProcessKey
+
+if TYPE_CHECKING:
+    from monitord.capture.fault_watch import Watch
 
 _MODULE = "monitord.causes"
 _EXPLAIN_LIMIT_S = 6.0
@@ -30,6 +33,7 @@ class Look:
     """What is to be observed: for which metric, which target (None: the machine), in which time and rights.
 
     Without `needs_target` a target that is gone, or may not be looked at, leaves the machine to be observed.
+    `watch`: where its page faults were recorded since it crossed.
     """
 
     metric: str
@@ -39,12 +43,13 @@ class Look:
     capabilities: tuple[int, ...]
     most_bytes: int
     asks_sockets: bool = False
+    watch: Watch | None = None
 
 
 def observe(runner: Runner, look: Look, target: Target | None, folder: Path) -> bytes | None:
     """What the metric's member sees of the target now, as JSON that nobody has read; None: nothing."""
     key = target.key if target else ProcessKey(0, 0)
-    arguments = (look.metric, str(key.pid), str(key.start_ticks))
+    arguments = (look.metric, str(key.pid), str(key.start_ticks), *([str(look.watch)] if look.watch else ()))
     tool_run = ToolRun(
         own_command(_MODULE, *arguments, keeps_bytecode=False),
         folder,
@@ -56,6 +61,7 @@ def observe(runner: Runner, look: Look, target: Target | None, folder: Path) -> 
         file_cap_bytes=0,
         memory_cap_bytes=_MEMORY_CAP_BYTES,
         rights=Rights(look.capabilities, is_reader=False, asks_sockets=look.asks_sockets),
+        descriptors=look.watch.descriptors if look.watch else (),
     )
     outcome = runner.run(tool_run, target)
     if outcome.exit_status != 0 or outcome.truncated or (target is not None and target.was_replaced()):

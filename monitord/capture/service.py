@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from monitord.capture import causes
 from monitord.capture.causes import Look
@@ -25,6 +26,9 @@ from monitord.capture.workplace import put, remove
 from monitord.errors import MonitordError
 from monitord.logs import get_logger
 from monitord.model import BEFORE, Capture, CapturePlan, CaptureStatus, Cause, Hotspot, Incident, ProcessKey
+
+if TYPE_CHECKING:
+    from monitord.capture.fault_watch import Watch
 
 _TARGET_IS_LOST = (CaptureStatus.TARGET_GONE, CaptureStatus.TARGET_REPLACED, CaptureStatus.TARGET_STOPPED)
 _NAME_LOOKS = 5
@@ -173,6 +177,27 @@ class ProfileCaptureService:
             except TargetError:
                 pass
             return None if look.needs_target else causes.observe(runner, look, None, place)
+
+    def watch(self, look: Look, plan: CapturePlan) -> Watch | None:
+        """Record page faults of a process from now on, until it is closed; None: it is not to be looked at.
+
+        Of `plan` only the consent counts.
+        """
+        if look.target is None:
+            return None
+        try:
+            with Target(look.target) as target:
+                if self.consent.refusal(target.name, target.identity.executable, plan) is not None:
+                    return None
+                from monitord.capture.fault_watch import watch  # only when a rule about memory is armed
+
+                watched = watch(target.key.pid)
+                if target.was_replaced() is None:
+                    return watched
+                watched.close()
+        except TargetError:
+            pass
+        return None
 
     def explain(
         self, incident: Incident, observed: tuple[bytes | None, bytes | None], folder: Path

@@ -33,6 +33,7 @@ class Member:
     `limit_s`; of `capabilities` it has what monitord itself has, and nothing else.
     `asks_sockets`: it asks the kernel for sockets, which is refused to all others. The black box tells
     it (`box` in what is observed) who started what (`reads_starts`), when its target ended (`reads_end`).
+    `watches_faults`: page faults are recorded from the crossing on, and it is told where.
     """
 
     module: str
@@ -44,13 +45,16 @@ class Member:
     asks_sockets: bool = False
     reads_starts: bool = False
     reads_end: bool = False
+    watches_faults: bool = False
 
+
+_MEMORY = Member("memory", "process", at_arming=True, compares=True, limit_s=6.0, watches_faults=True)
 
 METRICS: Mapping[TriggerMetric, Member] = {
     TriggerMetric.CPU: Member("cpu", "process", at_arming=True, limit_s=6.0, capabilities=_SAMPLES),
     TriggerMetric.MANUAL: Member("manual", "process", limit_s=6.0, capabilities=_SAMPLES),
-    TriggerMetric.MEMORY: Member("memory", observes="process", at_arming=True, compares=True),
-    TriggerMetric.MEMORY_GROWTH: Member("memory", observes="process", at_arming=True, compares=True),
+    TriggerMetric.MEMORY: _MEMORY,
+    TriggerMetric.MEMORY_GROWTH: _MEMORY,
     TriggerMetric.FREE_MEMORY: Member("free_memory", observes="machine", at_arming=True, compares=True),
     TriggerMetric.OOM_KILL: Member("oom_kill", observes="machine", reads_end=True),
     TriggerMetric.CPU_PRESSURE: Member("machine_cpu", observes="machine", at_arming=True),

@@ -1,8 +1,9 @@
 """The child that observes a target, or explains an incident; its answer is one line of JSON.
 
-`python -m monitord.causes METRIC PID START_TICKS` prints what `observe` of the metric's member says, at most
-OBSERVED_BYTES. `python -m monitord.causes explain DOCUMENT` prints a Cause. 1 and one line on stderr when it
-can't be done, 2 when the call is wrong.
+`python -m monitord.causes METRIC PID START_TICKS [FAULTS]` prints what `observe` of the metric's member says,
+at most OBSERVED_BYTES; FAULTS says which of its descriptors are rings of page faults.
+`python -m monitord.causes explain DOCUMENT` prints a Cause. 1 and one line on stderr when it can't be done, 2
+when the call is wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from monitord import procfs
 from monitord.causes import METRICS, OBSERVED_BYTES, Member
 from monitord.model import TriggerMetric
 
-_USAGE = "usage: python -m monitord.causes METRIC PID START_TICKS | explain DOCUMENT"
+_USAGE = "usage: python -m monitord.causes METRIC PID START_TICKS [FAULTS] | explain DOCUMENT"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,12 +45,14 @@ def _read_call(arguments: Sequence[str]) -> Any:
     if len(arguments) == 2 and arguments[0] == "explain":
         return lambda: explain(Path(arguments[1]))
     metric = next((one for one in METRICS if arguments and one == arguments[0]), None)
-    if metric is None or METRICS[metric].observes == "nothing" or len(arguments) != 3:
+    if metric is None or METRICS[metric].observes == "nothing" or len(arguments) not in (3, 4):
         return None
-    numbers = arguments[1:]
-    if not all(number.isdecimal() and len(number) < 20 for number in numbers):
+    if len(arguments) == 4 and not METRICS[metric].watches_faults:
         return None
-    return lambda: observe(metric, *map(int, numbers))
+    pid, start_ticks, *faults = arguments[1:]
+    if not all(number.isdecimal() and len(number) < 20 for number in (pid, start_ticks)):
+        return None
+    return lambda: observe(metric, int(pid), int(start_ticks), *faults)
 
 
 def member_module(member: Member) -> Any:
@@ -57,10 +60,10 @@ def member_module(member: Member) -> Any:
     return import_module(f"monitord.causes.{member.module}")
 
 
-def observe(metric: TriggerMetric, pid: int, start_ticks: int) -> str:
+def observe(metric: TriggerMetric, pid: int, start_ticks: int, *faults: str) -> str:
     """What a member sees of a process now, as JSON; ValueError when it is another process by then."""
     _check(pid, start_ticks)
-    text = json.dumps(member_module(METRICS[metric]).observe(pid, start_ticks))
+    text = json.dumps(member_module(METRICS[metric]).observe(pid, start_ticks, *faults))
     _check(pid, start_ticks)
     if len(text) > OBSERVED_BYTES:
         raise ValueError(f"invalid observation: {len(text):,} bytes, expected at most {OBSERVED_BYTES:,}")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from monitord.causes import words
+from monitord.causes.frame_classes import INTERPRETERS
+from monitord.causes.observed import OfProcess
+from monitord.model import counted
+from monitord.procfs import PAGE_BYTES
 from monitord.profiles.representation import Frame, Profile
 
 _ALLOCATORS = frozenset(
@@ -15,6 +20,7 @@ _ALLOCATORS = frozenset(
         "__libc_malloc", "__libc_calloc", "__libc_realloc", "_int_malloc", "_int_realloc", "sysmalloc",
         "PyObject_Malloc", "_PyObject_Malloc", "PyMem_Malloc", "PyMem_Realloc", "PyObject_Realloc",
         "runtime.mallocgc", "runtime.newobject", "runtime.makeslice", "runtime.growslice",
+        "xmalloc", "xcalloc", "xrealloc", "xstrdup", "g_malloc", "g_malloc0", "g_realloc", "g_strdup",
         "__rust_alloc", "__rust_realloc", "__rdl_alloc", "alloc::alloc::alloc", "je_malloc", "tc_malloc",
     )
 )  # fmt: skip
@@ -29,6 +35,24 @@ _COPIES = ("memset", "memcpy", "memmove", "strcpy", "__mem", "__str")
 _OF_FAULTS = "perf-faults"
 LEAST_SAMPLES = 8
 LEAST_SHARE = 0.6
+
+Stack = tuple[str, float, int, int, int, list[tuple[str, str]]]
+"""See `monitord.causes.observed.Faults`."""
+_SEEN_SHARE = 0.7  # of the page faults: others brought in the rest
+_HUGE_SHARE = 0.2
+_LEAST_BROUGHT, _MOST_BROUGHT = (
+    0.5,
+    1.6,
+)  # of what it grew by: what is taken in and given back is counted anew
+_NEAR_SHARE = 0.75
+_SHORT_S, _AT_ONCE = 5.0, 0.1
+_LIBRARIES = (
+    "libc.so", "libc-", "ld-", "libstdc++", "libc++", "libgcc_s", "libpthread", "libjemalloc", "libtcmalloc",
+    "libmimalloc", "libasan",
+)  # fmt: skip
+_ROOTS = ("_start", "__libc_start", "start_thread", "clone")
+_OTHERS = (*_COPIES, "std::", "__gnu_cxx::", "alloc::", "core::")
+_LEAST_HELD, _HELD_SHARE, _PROVED_SHARE = 5, 0.8, 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +93,176 @@ def _asker(frames: Sequence[Frame], is_fault: bool) -> str | None:
 
 def _brings_memory(frame: Frame) -> bool:
     return frame.name in _ALLOCATORS or (frame.kind == "kernel" and frame.name in _FAULTS)
+
+
+# ---------------------------------------------------------------------------------- while a rule was armed
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """`function` was the first to use most of what a mapping grew by, and its blocks are still handed out.
+
+    Else `alike` are two that can't be told apart, or `why` none is named. `share` is the function's, `stack`
+    the way to it from the root. `is_proved`: the blocks have mappings of their own, which go with them.
+    """
+
+    function: str = ""
+    share: float = 0.0
+    samples: int = 0
+    stack: str = ""
+    is_proved: bool = False
+    alike: tuple[tuple[str, float], ...] = ()
+    why: str = ""
+
+    @property
+    def said(self) -> str:
+        """Who did it, as a sentence begins."""
+        if self.alike:
+            (first, part), (second, other) = self.alike
+            shares = f"{words.share(part, 1)} and {words.share(other, 1)} of it"
+            return f"{first} and {second} bring memory in alike ({shares})"
+        if self.is_proved:
+            return f"{self.function} brings memory in and keeps it"
+        used = words.share(self.share, 1)
+        return (
+            f"{self.function} was the first to use {used} of the new memory, in blocks that are in use still"
+        )
+
+    @property
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        """What speaks for it."""
+        if not self.function:
+            return (("page faults", self.why),) if self.why else ()
+        seen = f"{words.share(self.share, 1)} of what page faults brought in since it crossed"
+        seen += f", by {counted(self.samples, 'sample')}"
+        return ("allocates", f"{self.function}: {seen}"), ("stack", self.stack)
+
+
+def judged(before: OfProcess, after: OfProcess, group: str, gained: int) -> Judged | None:
+    """Who brought in what a group of mappings gained, by page faults seen meanwhile; None: none were seen."""
+    faults = after.get("faults")
+    if faults is None:
+        return None
+    if "refused" in faults:
+        return Judged(why=f"not seen: {faults['refused']}")
+    brought = faults.get("pages", {}).get(group, 0.0) * PAGE_BYTES
+    stacks = [one for one in faults.get("stacks", []) if one[0] == group]
+    samples = sum(one[2] for one in stacks)
+    if why := _elsewhere(before, after):
+        return Judged(why=why)
+    if samples < LEAST_SAMPLES:
+        return Judged(why=f"too few were seen to tell: {counted(samples, 'sample')}")
+    if why := _why_not(before, after, brought, gained):
+        return Judged(why=why)
+    return _most(stacks, brought, gained)
+
+
+def _elsewhere(before: OfProcess, after: OfProcess) -> str:
+    """Why most page faults were not seen; empty: they were."""
+    faults = after.get("faults", {})
+    happened = after.get("minor_faults", 0) - before.get("minor_faults", 0)
+    if faults.get("counted", 0) >= _SEEN_SHARE * happened:
+        return ""
+    part = words.share(faults.get("counted", 0), happened)
+    return f"{part} of them were in the {counted(faults.get('threads', 0), 'thread')} that could be watched"
+
+
+def _why_not(before: OfProcess, after: OfProcess, brought: float, gained: int) -> str:
+    """Why what was seen says nothing of what it grew by; empty: it does."""
+    faults = after.get("faults", {})
+    huge = after.get("mappings", {}).get("huge", 0) - before.get("mappings", {}).get("huge", 0)
+    if huge > _HUGE_SHARE * gained:
+        return f"{words.size(huge)} came in huge pages, of which one fault brings in many"
+    if brought > _MOST_BROUGHT * gained:
+        return f"they brought in {words.size(brought)}, of which most was given back"
+    if brought < _LEAST_BROUGHT * gained:
+        return f"they brought in {words.share(brought, gained)} of it"
+    began_s, ended_s = before.get("at_s", 0.0), after.get("at_s", 0.0)
+    first_s, last_s = faults.get("times_s", (began_s, ended_s))
+    lasted_s = ended_s - began_s
+    if lasted_s > _SHORT_S and last_s - first_s < _AT_ONCE * lasted_s and ended_s - last_s > lasted_s / 2:
+        return f"it came within {words.lasting(last_s - first_s)} and no more since: a step, and no leak"
+    return ""
+
+
+@dataclass(slots=True)
+class _Share:
+    """What page faults below one function brought in.
+
+    `followed`: samples of which it is known whether the block is in use still. `alone`: of blocks with a
+    mapping of their own. `stack` is of its largest part.
+    """
+
+    size: float = 0.0
+    samples: int = 0
+    followed: int = 0
+    held: int = 0
+    alone: int = 0
+    stack: Sequence[tuple[str, str]] = ()
+
+    def add(self, one: Stack) -> None:
+        _group, pages, samples, held, alone, frames = one
+        self.stack = self.stack or frames  # the largest come first
+        self.size += pages * PAGE_BYTES
+        self.samples += samples
+        self.followed += samples if _has_allocator(frames) else held
+        self.held += held
+        self.alone += alone
+
+    @property
+    def is_kept(self) -> bool:
+        return self.held >= max(_LEAST_HELD, _HELD_SHARE * self.followed)
+
+
+def _most(stacks: Sequence[Stack], brought: float, gained: int) -> Judged:
+    shares: defaultdict[str, _Share] = defaultdict(_Share)
+    for one in stacks:
+        shares[asker_of(one[5])].add(one)
+    shares.pop("", None)
+    if not shares:
+        return Judged(why="the functions that they happened in have no names, or are an interpreter's")
+    ranked = sorted(shares.items(), key=lambda one: -one[1].size)
+    function, first = ranked[0]
+    if first.size < max(LEAST_SHARE * brought, _LEAST_BROUGHT * gained):
+        near = [one for one in ranked[:2] if one[1].is_kept and one[1].size >= _NEAR_SHARE * first.size]
+        if len(near) == 2 and sum(one.size for _name, one in near) >= LEAST_SHARE * brought:
+            return Judged(alike=tuple((name, one.size / brought) for name, one in near))
+        told = ", ".join(f"{words.share(one.size, brought)} {name}" for name, one in ranked[:3])
+        return Judged(why=f"no function brought in most of it: {told}")
+    part = min(1.0, first.size / brought)
+    if not first.is_kept:
+        kept = f"{first.held:,} of {counted(first.followed, 'block')} that could be followed"
+        used = f"{function} was the first to use {words.share(part, 1)} of it"
+        return Judged(why=f"{used}, but {kept} are in use still")
+    is_proved = first.alone >= _PROVED_SHARE * first.samples
+    return Judged(function, part, first.samples, _way(first.stack), is_proved)
+
+
+def _way(frames: Sequence[tuple[str, str]]) -> str:
+    """From the program's own root on, without what the C library does not name."""
+    shown = [
+        name
+        for name, module in frames[::-1]
+        if name
+        and not name.startswith(_ROOTS)
+        and not (name.startswith("function_at") and _is_library(module))
+    ]
+    return " > ".join(shown[-8:])
+
+
+def _is_library(module: str) -> bool:
+    return module.startswith(_LIBRARIES)
+
+
+def asker_of(frames: Sequence[tuple[str, str]]) -> str:
+    """The innermost function that is neither an allocator nor of the C library; empty: not known."""
+    for name, module in frames:
+        if INTERPRETERS.fullmatch(module):
+            return ""
+        if not (_is_library(module) or name in _ALLOCATORS or name.startswith(_OTHERS)):
+            return name
+    return ""
+
+
+def _has_allocator(frames: Sequence[tuple[str, str]]) -> bool:
+    return any(name in _ALLOCATORS for name, _module in frames)

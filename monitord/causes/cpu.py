@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from monitord.causes.frame_classes import (
     FAULTS,
     GC,
     IDLE,
+    INTERPRETERS,
     IO_WAIT,
     KERNEL,
     LOCK,
@@ -74,7 +74,6 @@ def observed(pid: int, further: Callable[[dict[str, Any]], dict[str, Any]]) -> d
 
 
 _NAMELESS = ("[", "0x", "function_at_")
-_INTERPRETERS = re.compile(r"(lib)?(perl|ruby|php|lua|python|node|js|guile|tcl)[-0-9.]*(\.so[0-9.]*)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +246,7 @@ def _loop(facts: Facts, seen: _Seen, second: str, near: float, rows: list[tuple[
 
 def _interpreted(seen: _Seen) -> float:
     """The part that lies in an interpreter itself, not in an extension, which may do anything."""
-    inside = sum(value for file, value in seen.leaves.files.items() if _INTERPRETERS.match(file))
+    inside = sum(value for file, value in seen.leaves.files.items() if INTERPRETERS.match(file))
     return inside / seen.leaves.total if seen.leaves.total else 0.0
 
 

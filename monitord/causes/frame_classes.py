@@ -27,6 +27,7 @@ _CPYTHON, _JVM, _RUBY, _PHP, _PERL, _LIBC = (
         r"libc[.-]|ld-|libpthread|libc\.musl",
     )
 )  # fmt: skip
+INTERPRETERS = re.compile(r"(lib)?(perl|ruby|php|lua|python|node|js|guile|tcl)[-0-9.]*(\.so[0-9.]*)?$")
 _Where = re.Pattern[str] | None
 
 

@@ -20,6 +20,7 @@ from monitord.model import ProcessKey
 from monitord.perf_events import perf_event, records
 from monitord.procfs.maps import mappings
 from monitord.redaction import redact_name
+from monitord.symbols.call_frames import Row
 from monitord.symbols.files import File
 from monitord.symbols.opening import opened_code
 
@@ -29,7 +30,7 @@ _FRAMES = 6  # of code without frame pointers only the first is sure
 _SECONDS = 0.8
 _RING_PAGES = 16
 _STACKS = 120
-_MAPS_CAP_BYTES = 4 * 1024 * 1024
+MAPS_CAP_BYTES = 4 * 1024 * 1024
 _KALLSYMS = "/proc/kallsyms"
 _KERNEL_CAP_BYTES = 24 * 1024 * 1024
 _NAME = 120
@@ -41,7 +42,7 @@ class _Ids:
     groups: str
 
 
-class _Seen:
+class Seen:
     """The target as `symbols.opening` asks about it."""
 
     def __init__(self, pid: int) -> None:
@@ -59,7 +60,7 @@ class _Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Code:
+class Code:
     """Executable memory of a file."""
 
     start: int
@@ -84,13 +85,13 @@ def name_leaves(pid: int, found: Chains | str) -> dict[str, Any]:
     """The samples with names; `refused` says why there are none. Afterwards this process has no rights."""
     if isinstance(found, str):
         return {"refused": found}
-    seen = _Seen(pid)
-    code = _code(procfs.read(procfs.path(pid, "maps"), _MAPS_CAP_BYTES))
+    seen = Seen(pid)
+    code = code_in(procfs.read(procfs.path(pid, "maps"), MAPS_CAP_BYTES))
     kernel = _kernel_names({at for _thread, chain in found for at in chain if at >= records.KERNEL})
     names = {thread: procfs.text(procfs.path(pid, f"task/{thread}/comm"), 64) for thread, _ in found}
     with opened_code(seen) as files, ExitStack() as opened:
         rights.keep_only(())
-        named = _Names(code, {path: File(os.dup(file)) for path, file in files.items()}, kernel)
+        named = Names(code, {path: File(os.dup(file)) for path, file in files.items()}, kernel)
         opened.callback(named.close)
         stacks = Counter((names[thread], named.chain(chain)) for thread, chain in found.elements())
     return {
@@ -154,19 +155,20 @@ def _ran_ns(pid: int) -> dict[int, int]:
     return found
 
 
-def _code(maps: bytes) -> list[_Code]:
+def code_in(maps: bytes) -> list[Code]:
+    """What is mapped to be executed."""
     found = []
     for mapping in mappings(maps):
         if mapping.is_code:
             begin, _, end = mapping.where.partition("-")
-            found.append(_Code(int(begin, 16), int(end, 16), mapping.offset, mapping.path))
+            found.append(Code(int(begin, 16), int(end, 16), mapping.offset, mapping.path))
     return found
 
 
-class _Names:
+class Names:
     """Names of addresses in the target's files and in the kernel."""
 
-    def __init__(self, code: Sequence[_Code], files: Mapping[str, File], kernel: Mapping[int, str]) -> None:
+    def __init__(self, code: Sequence[Code], files: Mapping[str, File], kernel: Mapping[int, str]) -> None:
         self._code = code
         self._files = files
         self._kernel = kernel
@@ -176,18 +178,38 @@ class _Names:
         """Name, module and kind of each frame, leaf first; it ends where an address is in no code."""
         found: list[tuple[str, str, str]] = []
         for at in chain:
-            if at not in self._known:
-                self._known[at] = self._named(at)
-            frame = self._known[at]
+            frame = self.name_of(at)
             if frame is None and found:
                 break
             found.append(frame or ("", "", "native"))
         return tuple(found)
 
+    def name_of(self, at: int) -> tuple[str, str, str] | None:
+        """Name, module and kind of what lies there; None: no code."""
+        if at not in self._known:
+            self._known[at] = self._named(at)
+        return self._known[at]
+
+    def row_at(self, at: int) -> Row | None:
+        """How to come from there to the caller."""
+        code = self._code_at(at)
+        file = self._files.get(code.path) if code else None
+        return file.row_at(at - code.start + code.offset) if file and code else None
+
+    def start_of(self, at: int) -> str:
+        """What stands for the name of a function that has none; empty where its beginning is not known."""
+        code = self._code_at(at)
+        file = self._files.get(code.path) if code else None
+        start = file.function_at(at - code.start + code.offset) if file and code else None
+        return "" if start is None else f"function_at_0x{start:x}"
+
+    def _code_at(self, at: int) -> Code | None:
+        return next((one for one in self._code if one.start <= at < one.end), None)
+
     def _named(self, at: int) -> tuple[str, str, str] | None:
         if at >= records.KERNEL:
             return self._kernel.get(at, ""), "[kernel]", "kernel"
-        code = next((one for one in self._code if one.start <= at < one.end), None)
+        code = self._code_at(at)
         if code is None:
             return None
         file = self._files.get(code.path)

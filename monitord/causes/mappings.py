@@ -105,7 +105,7 @@ def summed(found: list[Region]) -> Mappings:
     ranked = sorted(kinds.items(), key=lambda kind: -kind[1][0])
     groups: dict[str, int] = {}
     for name, (size, _count) in kinds.items():
-        groups[_group(name)] = groups.get(_group(name), 0) + size
+        groups[group_of(name)] = groups.get(group_of(name), 0) + size
     return {
         "kinds": dict(ranked[:_KINDS_CAP]),
         "groups": groups,
@@ -143,7 +143,7 @@ def _gains(then: Mapping[str, int], now: Mapping[str, int]) -> tuple[int, list[t
     return total, sorted((one for one in gained if one[1] > 0), key=lambda one: -one[1])
 
 
-def _group(kind: str) -> str:
+def group_of(kind: str) -> str:
     """Kinds of many names, such as segments of shared memory, together."""
     if kind.startswith("anonymous memory"):
         return "anonymous memory"

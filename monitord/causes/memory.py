@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
@@ -19,16 +20,24 @@ _NAMED_SHARE = 0.5
 _UNNAMED = ("the heap", "anonymous memory")
 _RUNNER_UP_SHARE = 0.1
 _DECIDES_TYPES = "a second look while it grows: monitord capture PID"
+_DECIDES_BLOCKS = (
+    "a profile of allocations (heaptrack): a block given back may be handed to another of its size"
+)
 _DECIDES_NATIVE = "perf record -e page-faults -g -p PID while it grows"
 
 
-def observe(pid: int, start_ticks: int, cpu_limit_s: float = census.CPU_LIMIT_S) -> OfProcess:
+def observe(
+    pid: int, start_ticks: int, faults: str = "", *, cpu_limit_s: float = census.CPU_LIMIT_S
+) -> OfProcess:
     """What a process holds, by mapping, and by type if it runs Python; raises OSError when it is gone.
 
-    `cpu_limit_s`: for counting objects; of what is not reached by then, what was counted is scaled.
+    `faults` says in which rings the page faults are that were seen since it crossed; the process that reads
+    these has no rights afterwards. `cpu_limit_s`: for counting objects; of what is not reached by then, what
+    was counted is scaled.
     """
     regions, kept = mappings.read(pid)
     seen: OfProcess = {"at_s": procfs.uptime_s(), "mappings": kept, "room": room.of(pid)}
+    seen["minor_faults"] = int(procfs.split_stat(procfs.read(procfs.path(pid, "stat"), 4096))[1][7])
     try:
         seen["python"] = census.take(pid, regions, cpu_limit_s=cpu_limit_s).kept()
     except UncountableError as reason:
@@ -38,6 +47,11 @@ def observe(pid: int, start_ticks: int, cpu_limit_s: float = census.CPU_LIMIT_S)
     now = procfs.key_of(pid)
     if now is None or now.start_ticks != start_ticks:
         raise ProcessLookupError(f"cannot observe process {pid}: it has ended")
+    if faults:
+        from monitord.causes import faults as page_faults
+
+        with suppress(OSError, ValueError):
+            seen["faults"] = page_faults.read(pid, faults, regions)
     return seen
 
 
@@ -66,7 +80,7 @@ class _Explaining:
         lead = objects.lead_of(rows, self._total)
         evidence = self._evidence(rows)
         if lead is not None and lead.size >= objects.EXPLAINS_SHARE * self._total:
-            return self._of_objects(lead, evidence)
+            return self._of_objects(lead, [*evidence, *self._below_objects()])
         return self._of_mapping(rows, evidence)
 
     def _rows(self) -> list[objects.Row]:
@@ -88,6 +102,12 @@ class _Explaining:
         kind = "objects that grew" if self._is_gain else "objects held"
         return Cause(kind, sentence, self._sureness(), None, None, tuple(evidence))
 
+    def _below_objects(self) -> tuple[tuple[str, str], ...]:
+        """Which native function brought in what they lie in, if one did."""
+        name, size = self._by_mapping[0] if self._by_mapping else ("", 0)
+        found = allocating.judged(self._before or {}, self._after, name, size) if self._is_gain else None
+        return found.rows if found is not None and found.function else ()
+
     def _of_mapping(self, rows: list[objects.Row], evidence: list[tuple[str, str]]) -> Cause:
         name, size = self._by_mapping[0] if self._by_mapping else ("", 0)
         if size < _NAMED_SHARE * self._total or not size:
@@ -100,14 +120,27 @@ class _Explaining:
         runner_up = self._runner_up(rows)
         if name in _UNNAMED:
             found = Cause(kind, said, "possible", runner_up, _DECIDES_NATIVE, tuple(evidence))
-            return self._of_code(found, rows)
+            return self._of_code(found, rows, allocating.judged(self._before or {}, self._after, name, size))
         if mappings.is_cache(name):
             said += "; the kernel can take back what was only read of it"
         return Cause(kind, said, self._sureness(), runner_up, None, tuple(evidence))
 
-    def _of_code(self, cause: Cause, rows: list[objects.Row]) -> Cause:
+    def _of_code(self, cause: Cause, rows: list[objects.Row], judged: allocating.Judged | None) -> Cause:
         """Memory that anybody may have asked for: who did, if stacks tell it; else that no object did."""
         facts = self._facts
+        judged = judged if self._is_gain else None
+        if judged is not None and judged.function:
+            return replace(
+                cause, kind="allocation", sentence=f"{judged.said}; {cause.sentence}",
+                confidence=self._sureness() if judged.is_proved else "possible",
+                decides=None if judged.is_proved else _DECIDES_BLOCKS,
+                evidence=(*judged.rows, *cause.evidence),
+            )  # fmt: skip
+        if judged is not None:
+            cause = replace(cause, evidence=(*judged.rows, *cause.evidence))
+            if judged.alike:
+                sentence = f"the cause is not known: {judged.said}; {cause.sentence}"
+                return replace(cause, kind=UNKNOWN_CAUSE, sentence=sentence, confidence="unknown")
         takers = [one.profiler for one in facts.taken] or [""] * len(facts.profiles)
         asker = allocating.allocator_in(zip(facts.profiles, takers, strict=True))
         if asker is None:

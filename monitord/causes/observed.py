@@ -34,14 +34,33 @@ class Objects(TypedDict, total=False):
     resident_bytes: int
 
 
+class Faults(TypedDict, total=False):
+    """What brought memory in while the rule was armed: see `monitord.causes.faults`.
+
+    `counted` page faults of so many `threads`; of `stacks` the group of mappings, for how many pages and
+    samples it stands, in how many the block is in use still and has a mapping of its own, and the names and
+    modules of its frames, the leaf first. `pages` are the sums by group.
+    `times_s`: between when most of them came. `refused`: why nothing was seen.
+    """
+
+    refused: str
+    threads: int
+    counted: int
+    stacks: list[tuple[str, float, int, int, int, list[tuple[str, str]]]]
+    pages: dict[str, float]
+    times_s: tuple[float, float]
+
+
 class OfProcess(TypedDict, total=False):
-    """What one process holds; `no_python` says why there is no census."""
+    """What one process holds; `no_python` says why there is no census. `minor_faults`: so far."""
 
     at_s: float
     mappings: Mappings
     room: dict[str, int]
     python: Objects
     no_python: str
+    minor_faults: int
+    faults: Faults
 
 
 class OfMachine(TypedDict, total=False):

@@ -151,6 +151,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         observes_armings=settings.capture.first_look,
         starters=box.starters,
         ended_ns=box.ended_ns,
+        watch=lambda look: service.watch(look, _consented(planner, sampler, look.target)),
     )
     worker = IncidentWorker(
         service,

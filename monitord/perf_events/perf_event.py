@@ -111,12 +111,15 @@ class Ring:
 
     __slots__ = ("_at", "_memory", "_seen", "fd", "overrun_bytes", "size_bytes")
 
-    def __init__(self, attributes: bytes, pid: int, cpu: int, size_bytes: int) -> None:
+    def __init__(
+        self, attributes: bytes, pid: int, cpu: int, size_bytes: int, *, fd: int | None = None
+    ) -> None:
         """Open it. Raises OSError, and LockedMemoryError where a smaller ring might be granted.
 
-        `size_bytes` is a power of two of at least one page.
+        `size_bytes` is a power of two of at least one page. `fd`: of an event that is open; it is closed with
+        the ring.
         """
-        self.fd = open_event(attributes, pid, cpu)
+        self.fd = open_event(attributes, pid, cpu) if fd is None else fd
         self.size_bytes, self._at, self._seen, self.overrun_bytes = size_bytes, mmap.PAGESIZE, 0, 0
         try:
             # Read-only memory is what makes the kernel overwrite the oldest records.

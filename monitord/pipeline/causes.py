@@ -15,12 +15,16 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monitord.capture.causes import Look
 from monitord.causes import METRICS, OBSERVED_BYTES
 from monitord.logs import get_logger
 from monitord.model import Alert, Arming, Cause, Incident, ProcessKey, TriggerMetric
+
+if TYPE_CHECKING:
+    from monitord.capture.fault_watch import Watch
+    from monitord.pipeline.watches import Watches
 
 _WAITING_AT_MOST = 4  # crossings: where more come in one tick, the others are observed at their alert alone
 _KEPT_AT_MOST = 32
@@ -48,6 +52,7 @@ class Causes:
         observes_armings: bool = True,
         starters: Starters = lambda _since_ns, _until_ns: None,
         ended_ns: EndedNs = lambda _target: None,
+        watch: Callable[[Look], Watch | None] = lambda _look: None,
     ) -> None:
         self._observe = observe
         self._explain = explain
@@ -56,6 +61,8 @@ class Causes:
         self._starters = starters
         self._ended_ns = ended_ns
         self._told: tuple[tuple[str, datetime], Mapping[str, Any] | None] | None = None
+        self._watch = watch
+        self._watches: Watches | None = None
         self._armed: OrderedDict[tuple[str, ProcessKey | None], tuple[Look, Observed]] = OrderedDict()
         self._asked: deque[tuple[Look, Observed, float]] = deque()
         self._changed = threading.Condition()
@@ -84,6 +91,7 @@ class Causes:
         """Throw away what was observed, because the window broke."""
         with self._changed:
             look, observed = self._armed.pop((arming.rule, arming.target), (None, None))
+            self._tidy_watches()
         if look is not None and observed is not None:
             observed.cancel()
 
@@ -91,6 +99,8 @@ class Causes:
         """What was observed at the crossing that has become an alert; None: nothing."""
         with self._changed:
             _look, observed = self._armed.pop((rule, target), (None, None))
+            if self._watches is not None:
+                self._watches.claim(target)
         if observed is None or (not observed.done() and observed.cancel()):
             return None  # its turn never came: what the alert observes says the same
         return observed
@@ -115,6 +125,8 @@ class Causes:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join(_WAIT_S)
+        if self._watches is not None:
+            self._watches.close()
 
     def _go_on(self) -> None:
         with self._changed:
@@ -134,13 +146,35 @@ class Causes:
                 continue
             began_s = time.monotonic()
             try:
-                observed.set_result(self._observe(look, self._folder))
+                watched = self._watched(look, is_armed=is_armed)
+                observed.set_result(self._observe(watched, self._folder))
             except Exception as error:  # noqa: BLE001 - around one capture: it costs what it would have told
                 get_logger().warning("cause.not_observed", metric=look.metric, reason=repr(error))
                 observed.set_result(None)
+            with self._changed:
+                self._tidy_watches(*(() if is_armed else (look.target,)))
             if is_armed:
                 now_s = time.monotonic()
                 self._rests_until_s[_compares(look)] = now_s + _REST * (now_s - began_s)
+
+    def _watched(self, look: Look, *, is_armed: bool) -> Look:
+        """Record the page faults of what has crossed; of what alerts, look at those that were recorded."""
+        if look.target is None or not _watches(look):
+            return look
+        if is_armed:
+            from monitord.pipeline.watches import Watches  # only when a rule about memory is armed
+
+            with self._changed:
+                watches = self._watches = self._watches or Watches()
+            watches.begin(look.target, lambda: self._watch(look))
+            return look
+        return replace(look, watch=self._watches.of(look.target)) if self._watches else look
+
+    def _tidy_watches(self, *settled: ProcessKey | None) -> None:
+        """End those that no armed rule and no alert needs; one that is `settled` was observed."""
+        if self._watches is not None:
+            armed = {look.target for look, _observed in self._armed.values() if _watches(look)}
+            self._watches.keep(armed, settled)
 
     def _next(self) -> tuple[Look, Observed, bool] | None:
         """The next to observe, waited for; None at the end."""
@@ -151,13 +185,16 @@ class Causes:
                     if time.monotonic() - asked_s < _STALE_S:
                         return look, observed, False
                     observed.cancel()
+                    self._tidy_watches(look.target)
                 waiting = [one for one in self._armed.values() if _waits(one[1])]
                 waiting.sort(key=lambda one: not _compares(one[0]))
                 now_s = time.monotonic()
+                self._tidy_watches()
                 rests_s = [self._rests_until_s[_compares(look)] - now_s for look, _observed in waiting]
                 due = next((index for index, rest_s in enumerate(rests_s) if rest_s <= 0), None)
                 if due is not None:
                     return (*waiting[due], True)
+                rests_s += self._watches.rests_s() if self._watches else ()
                 self._changed.wait(min(rests_s, default=None))
         return None
 
@@ -242,6 +279,10 @@ def _look(metric: TriggerMetric, target: ProcessKey | None) -> Look | None:
 
 def _compares(look: Look) -> bool:
     return METRICS[TriggerMetric(look.metric)].compares
+
+
+def _watches(look: Look) -> bool:
+    return METRICS[TriggerMetric(look.metric)].watches_faults
 
 
 def _waits(observed: Observed) -> bool:

@@ -97,6 +97,14 @@ def build_id_of(file: int, segments: Sequence[Segment]) -> str:
     return ""
 
 
+def offset_of(address: int, segments: Iterable[Segment]) -> int | None:
+    """Where in the file the bytes lie that are mapped at this address."""
+    for segment in segments:
+        if segment.kind == LOAD and segment.address <= address < segment.address + segment.size:
+            return address - segment.address + segment.offset
+    return None
+
+
 def address_of(offset: int, segments: Iterable[Segment]) -> int | None:
     """The address at which this offset of the file is mapped."""
     for segment in segments:

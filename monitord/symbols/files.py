@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from monitord.symbols.elf import (
     BROKEN,
@@ -19,6 +19,9 @@ from monitord.symbols.elf import (
 from monitord.symbols.function_table import SymbolTable
 from monitord.symbols.go import GoTable
 from monitord.symbols.unwinding import FunctionStarts
+
+if TYPE_CHECKING:
+    from monitord.symbols.call_frames import CallFrames, Row
 
 _Found = TypeVar("_Found")
 
@@ -34,6 +37,7 @@ class File:
         self._sections: list[Section] | None = None
         self._go: GoTable | None = None
         self._symbols: SymbolTable | None = None
+        self._call_frames: CallFrames | None = None
 
     @property
     def is_known(self) -> bool:
@@ -52,6 +56,18 @@ class File:
             return None
         inside = _tried(lambda: starts.before(address))
         return offset - inside if inside is not None and inside <= offset else None
+
+    def row_at(self, offset: int) -> Row | None:
+        """How to come from this place to its caller."""
+        address = address_of(offset, self._segments)
+        if address is None or not self._starts:
+            return None
+        if self._call_frames is None:
+            from monitord.symbols.call_frames import CallFrames  # only who unwinds itself needs it
+
+            self._call_frames = CallFrames(self.descriptor, self._segments, self._starts)
+        found = self._call_frames
+        return _tried(lambda: found.row_at(address))
 
     def name_at(self, offset: int, *, reads_symbols: bool) -> str | None:
         """The name of that function: from its symbols, where they are asked for, or from Go's own table."""

@@ -34,6 +34,14 @@ class FunctionStarts(Sequence[int]):
     def __getitem__(self, index: int) -> int:  # type: ignore[override]  # slices are not asked for
         return self._base + int(struct.unpack("<i", os.pread(self._file, 4, self._first + 8 * index))[0])
 
+    def entry_before(self, address: int) -> int | None:
+        """The address of the entry in .eh_frame that tells of this function."""
+        index = bisect.bisect_right(self, address) - 1
+        if index < 0:
+            return None
+        words = os.pread(self._file, 4, self._first + 8 * index + 4)
+        return self._base + int(struct.unpack("<i", words)[0])
+
     def before(self, address: int) -> int | None:
         """How far the address is from the beginning of its function."""
         index = bisect.bisect_right(self, address)

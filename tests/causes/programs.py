@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from monitord import procfs
-from monitord.causes import memory
+from monitord.capture import fault_watch
+from monitord.capture.fault_watch import Watch
+from monitord.causes import OBSERVED_BYTES, memory
 from monitord.causes.facts import Facts
+from monitord.children import own_command, own_environment
 from monitord.model import Alert, Cause, HistoryPoint
 from tests.patience import PATIENCE_S
 from tests.stacks.cpython.pythons import FROM_DEBIAN
@@ -123,3 +127,33 @@ def grown(program: Program) -> Cause:
     cause = memory.explain(facts(before, program.observe()))
     assert cause is not None
     return cause
+
+
+def observed(pid: int, watch: Watch | None = None) -> dict[str, Any]:
+    """What the child that observes memory says of a process."""
+    key = procfs.key_of(pid)
+    assert key is not None
+    told = [str(watch)] if watch else []
+    command = own_command("monitord.causes", "memory_growth", str(pid), str(key.start_ticks), *told)
+    done = subprocess.run(
+        command, env=own_environment(), capture_output=True, text=True, timeout=PATIENCE_S, cwd="/",
+        pass_fds=watch.descriptors if watch else (),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout) < OBSERVED_BYTES
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def grown_while_watched(program: Program, meanwhile: Callable[[], object] = lambda: None) -> Cause | None:
+    """The same with the page faults from one step to the next; None: the kernel grants none."""
+    watch = fault_watch.watch(program.pid)
+    try:
+        if isinstance(watch, fault_watch.Unwatched):
+            return None
+        before = observed(program.pid)
+        program.go_on()
+        meanwhile()
+        return memory.explain(facts(before, observed(program.pid, watch)))
+    finally:
+        watch.close()

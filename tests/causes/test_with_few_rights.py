@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from monitord.capture import Consent, ProfileCaptureService
 from monitord.capture.causes import Look
+from monitord.capture.fault_watch import Unwatched
 from monitord.causes import METRICS, OBSERVED_BYTES
 from monitord.model import CapturePlan, Cause, Incident, ProcessKey, TriggerMetric
 from tests.causes import hanging
@@ -55,6 +58,55 @@ def test_a_remote_end_is_found(run: Run, tmp_path: Path) -> None:
     cause = cause_of(worker, TriggerMetric.NETWORK, tmp_path)
     assert cause is not None
     assert f"to 127.0.0.1:{port}, moved by" in cause.sentence
+
+
+LEAK = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+void *last;
+__attribute__((noinline)) void cache_put(int size) { last = malloc(size); memset(last, 1, size); }
+int main(void) { puts("ready"); fflush(stdout); getchar(); for (int n = 0; n < 50; n++) cache_put(900000);
+  puts("grown"); fflush(stdout); getchar(); return 0; }
+"""
+
+
+def test_the_function_that_brings_memory_in_is_found(
+    run: Run, built: Callable[[str], str], tmp_path: Path
+) -> None:
+    """The rings are opened by one process and read by another, which has given up all rights to open any."""
+    process, _ = run(built(LEAK))
+    assert process.stdin is not None
+    assert process.stdout is not None
+    member, service = METRICS[TriggerMetric.MEMORY_GROWTH], ProfileCaptureService(Consent())
+    target = ProcessKey(process.pid, ticks(process.pid))
+    look = Look("memory_growth", target, True, member.limit_s, member.capabilities, OBSERVED_BYTES)
+    watch = service.watch(look, CapturePlan())
+    assert watch is not None
+    try:
+        before = service.observe(look, CapturePlan(), tmp_path)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "grown\n"
+        after = service.observe(replace(look, watch=watch), CapturePlan(), tmp_path)
+    finally:
+        watch.close()
+    alert = an_alert(TriggerMetric.MEMORY_GROWTH, target=target)
+    cause = service.explain(Incident("inc", alert, None), (before, after), tmp_path)
+    assert cause is not None
+    if isinstance(watch, Unwatched):
+        assert dict(cause.evidence)["page faults"].startswith("not seen: ")
+    else:
+        assert cause.sentence.startswith("cache_put brings memory in and keeps it; anonymous memory grew by ")
+
+
+def test_of_a_process_that_may_not_be_looked_at_no_page_faults_are_recorded(run: Run) -> None:
+    process, _ = run("import time\nprint('ready', flush=True)\ntime.sleep(100)\n")
+    target = ProcessKey(process.pid, ticks(process.pid))
+    look = Look("memory_growth", target, True, 1.0, (), OBSERVED_BYTES)
+    assert ProfileCaptureService(Consent()).watch(look, CapturePlan(consent="never", named="quiet")) is None
+    gone = replace(look, target=ProcessKey(process.pid, target.start_ticks + 1))
+    assert ProfileCaptureService(Consent()).watch(gone, CapturePlan()) is None
 
 
 @pytest.mark.parametrize("metric", [TriggerMetric.FD_GROWTH, TriggerMetric.THREAD_GROWTH])

@@ -70,7 +70,10 @@ def test_a_member_explains_and_observes_as_its_line_says(metric: TriggerMetric) 
     member, module = METRICS[metric], member_module(METRICS[metric])
     assert list(inspect.signature(module.explain).parameters) == ["facts"]
     if member.observes != "nothing":
-        assert list(inspect.signature(module.observe).parameters) == ["pid", "start_ticks"]
+        further = ["faults"] if member.watches_faults else []
+        given = inspect.signature(module.observe).parameters.values()
+        by_place = [one.name for one in given if one.kind is not inspect.Parameter.KEYWORD_ONLY]
+        assert by_place == ["pid", "start_ticks", *further]
     assert not member.at_arming or member.observes != "nothing"
 
 

@@ -1,0 +1,53 @@
+"""Records page faults of a process while a rule about its memory is armed; loaded when one is."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import Protocol
+
+from monitord import procfs
+from monitord.perf_events import faults, perf_event
+
+_THREADS_READ = 256
+
+
+class Watch(Protocol):
+    """Page faults being recorded; its text tells a child where, or (a number) why they are not."""
+
+    @property
+    def descriptors(self) -> tuple[int, ...]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatched:
+    """The kernel's answer to who wanted to record page faults."""
+
+    error: int
+    descriptors: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return str(self.error)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def watch(pid: int) -> Watch:
+    """Record page faults of the threads that bring in the most, as few as may be recorded at once."""
+    try:
+        threads = sorted(procfs.threads(pid)[:_THREADS_READ], key=lambda one: -_minor_faults(pid, one))
+        return faults.Watch(threads)
+    except perf_event.LockedMemoryError:
+        return Unwatched(errno.ENOMEM)
+    except OSError as error:
+        return Unwatched(error.errno or 0)
+
+
+def _minor_faults(pid: int, thread: int) -> int:
+    try:
+        return int(procfs.split_stat(procfs.read(procfs.path(pid, f"task/{thread}/stat"), 4096))[1][7])
+    except (OSError, ValueError, IndexError):
+        return -1  # it has ended

@@ -1,0 +1,151 @@
+"""Page faults of some threads: every 64th with its address, the registers and the top of its stack.
+
+Linux on x86-64. The recorder opens the rings while a rule about memory is armed, and reads nothing of them:
+the child that observes the target is given their descriptors. Loaded when a rule is armed.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from monitord.perf_events import perf_event, records
+
+PERIOD = 64
+"""One of so many faults is kept: a quarter of a megabyte of small pages."""
+REGISTERS = 17
+THREADS_AT_MOST = 16
+_ALL_BYTES = 512 * 1024  # of all rings together: the newest 400 faults
+_STACK_BYTES = 1016  # what an allocator and the functions that call it need; with its length a multiple of 8
+_FIRST = 64  # of the numbers that descriptors get which a child inherits
+
+# include/uapi/linux/perf_event.h, arch/x86/include/uapi/asm/perf_regs.h
+_MINOR_FAULTS = 5
+_TID, _TIME, _ADDRESS, _REGISTERS, _STACK = 1 << 1, 1 << 2, 1 << 3, 1 << 12, 1 << 13
+_COMM, _EXCLUDE_KERNEL, _SAMPLE_ID_ALL = 1 << 9, 1 << 5, 1 << 18
+_COMM_EXEC, _USE_CLOCK, _WRITE_BACKWARD = 1 << 24, 1 << 25, 1 << 27
+_WANTED = 0x1FF | 0xFF << 16  # ax bx cx dx si di bp sp ip, r8 to r15
+_OF_DWARF = (0, 3, 2, 1, 4, 5, 6, 7, 16, 8, 9, 10, 11, 12, 13, 14, 15)  # what psABI calls them, in that order
+_SAMPLE_RECORD = 9
+_HEAD = struct.Struct("=IIQQQ")  # pid, thread, time, address, ABI of the registers
+_VALUES = struct.Struct(f"={REGISTERS}Q")
+_QUAD = struct.Struct("=Q")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """When, where and with which registers (by their DWARF numbers; 16: where the code was) and stack."""
+
+    at_ns: int
+    address: int
+    registers: dict[int, int]
+    stack: bytes
+
+
+def _attributes(*, user_only: bool) -> bytes:
+    flags = _COMM | _COMM_EXEC | _SAMPLE_ID_ALL | _USE_CLOCK | _WRITE_BACKWARD
+    flags |= _EXCLUDE_KERNEL if user_only else 0
+    kinds = _TID | _TIME | _ADDRESS | _REGISTERS | _STACK
+    fields = bytearray(112)
+    struct.pack_into("=IIQQQQQ", fields, 0, 1, len(fields), _MINOR_FAULTS, PERIOD, kinds, 0, flags)
+    struct.pack_into("=QIi", fields, 80, _WANTED, _STACK_BYTES, 7)  # CLOCK_BOOTTIME
+    return bytes(fields)
+
+
+class Watch:
+    """Rings of the page faults of some threads of a process; close it."""
+
+    def __init__(self, threads: list[int]) -> None:
+        """Open them. Raises OSError where none is granted. A thread that has ended is left out."""
+        if os.uname().machine != "x86_64":
+            raise OSError(errno.ENOSYS, "stacks of page faults are read on x86-64 alone")
+        self._rings: list[perf_event.Ring] = []
+        kept = threads[:THREADS_AT_MOST]
+        self._size_bytes = max(mmap.PAGESIZE, _ALL_BYTES >> (max(1, len(kept)) - 1).bit_length())
+        refusal = OSError(errno.ESRCH, os.strerror(errno.ESRCH))
+        for thread in kept:
+            try:
+                self._rings.append(self._opened(thread))
+            except OSError as error:
+                refusal = error
+        if not self._rings:
+            raise refusal
+
+    def _opened(self, thread: int) -> perf_event.Ring:
+        try:
+            low = perf_event.open_event(_attributes(user_only=False), thread, perf_event.NO_CPU)
+        except PermissionError:  # kernel.perf_event_paranoid 2: what the kernel copies to memory is not seen
+            low = perf_event.open_event(_attributes(user_only=True), thread, perf_event.NO_CPU)
+        try:
+            fd = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _FIRST)
+        finally:
+            os.close(low)
+        return perf_event.Ring(b"", 0, 0, self._size_bytes, fd=fd)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        return tuple(ring.fd for ring in self._rings)
+
+    def __str__(self) -> str:
+        """As the child is told of it."""
+        return f"{self._size_bytes}:{','.join(map(str, self.descriptors))}"
+
+    def close(self) -> None:
+        for ring in self._rings:
+            ring.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one ring holds, the newest first; and how many faults its event has counted."""
+
+    faults: list[Fault]
+    counted: int
+    changed_ns: int
+    """When the process ran another program for the last time; 0: not known of."""
+
+
+def read(told: str) -> list[Read]:
+    """What the rings hold that a watch tells of. Raises OSError, ValueError."""
+    size, _, numbers = told.partition(":")
+    found = []
+    for number in numbers.split(","):
+        ring = perf_event.Ring(b"", 0, 0, int(size), fd=int(number))
+        try:
+            (counted,) = _QUAD.unpack(os.read(ring.fd, _QUAD.size))
+            data = ring.whole()
+        finally:
+            ring.close()
+        found.append(Read(list(faults_in(data)), counted, _last_exec(data)))
+    return found
+
+
+def _last_exec(data: bytes) -> int:
+    for _at_ns, _pid, record in records.raw_side_records(data):
+        said = records.side_record(record)
+        if isinstance(said, records.Named) and said.is_exec:
+            return said.at_ns
+    return 0
+
+
+def faults_in(data: bytes) -> Iterator[Fault]:
+    """What is not as the kernel writes it is left out."""
+    for kind, _flags, begin, end in records.walk(data):
+        if kind != _SAMPLE_RECORD:
+            continue
+        with suppress(struct.error):
+            _pid, _thread, at_ns, address, abi = _HEAD.unpack_from(data, begin + 8)
+            values = _VALUES.unpack_from(data, begin + 8 + _HEAD.size)
+            at = begin + 8 + _HEAD.size + _VALUES.size
+            (size,) = _QUAD.unpack_from(data, at)
+            if abi != 2 or at + 16 + size > end:  # PERF_SAMPLE_REGS_ABI_64
+                continue
+            (copied,) = _QUAD.unpack_from(data, at + 8 + size)
+            stack = data[at + 8 : at + 8 + min(size, copied)]
+            yield Fault(at_ns, address, dict(zip(_OF_DWARF, values, strict=True)), stack)
