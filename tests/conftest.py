@@ -18,11 +18,14 @@ import pytest
 import structlog
 
 from tests.burners import end_orphans, mark_session
+from tests.mariadb import mariadb
+from tests.postgres import postgres
 from tests.profiles.chromium import browser, chromium
 from tests.run import LANES, TESTS, lane_of
 from tests.servers import proxy_to, redis_server, s3_server
 
-__all__ = ["browser", "chromium", "proxy_to", "redis_server", "s3_server"]  # fixtures for every room
+# Fixtures for every room.
+__all__ = ["browser", "chromium", "mariadb", "postgres", "proxy_to", "redis_server", "s3_server"]
 
 
 # A shell that starts us in the background has SIGINT ignored, and every child would inherit that.

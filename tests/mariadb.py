@@ -107,3 +107,10 @@ def mariadb_server() -> Iterator[MariaDBServer]:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDBServer]:
+    """One for the session: a test has a database of its own."""
+    with mariadb_server() as server:
+        yield server

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -82,8 +83,8 @@ class PostgresServer:
         ).returncode
 
     def stop(self) -> None:
-        """End it at once."""
-        self.process.terminate()
+        """End it at once, whoever is still connected; nothing is written any more."""
+        self.process.send_signal(signal.SIGQUIT)
         try:
             self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -100,3 +101,10 @@ def postgres_server() -> Iterator[PostgresServer]:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One for the session: a test has a database of its own."""
+    with postgres_server() as server:
+        yield server

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,23 +23,16 @@ from monitord.actions import event_copy
 from monitord.actions.workspace import Workspace
 from monitord.fleet.ship_state import read_state
 from monitord.model import Event, EventType
-from tests.postgres import PostgresServer, postgres_server
 
 HOUR = timedelta(hours=1)
 SECRET = "hunter2hunter2"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as running:
-        yield running
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def places(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
     """Give a URL of a place with nothing in it, a new one each time."""
     if request.param == "postgresql":
-        return request.getfixturevalue("server").url
+        return request.getfixturevalue("postgres").url
     counter = iter(range(1000))
     return lambda: f"sqlite:///{tmp_path}/far-{next(counter)}.db"
 
@@ -203,9 +196,9 @@ def test_the_errand_says_how_it_went(here, store, incident, loose, url) -> None:
         assert json.loads(answer.out) == listed(here)
 
 
-def test_hosts_share_a_server_and_no_table(here, store, incident, loose, server, tmp_path) -> None:
+def test_hosts_share_a_server_and_no_table(here, store, incident, loose, postgres, tmp_path) -> None:
     """Each has its own schema; a clone takes a name of its own; who asks names a host or gets its own."""
-    url = server.url()
+    url = postgres.url()
     first = json.loads(here("events", "copy", "--to", url, "-o", "json").out)["host_id"]
     clone = tmp_path / "clone"
     shutil.copytree(_data(here), clone)
@@ -242,8 +235,8 @@ def test_a_file_is_one_hosts(here, store, loose, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("ails", ["locked", "silent"])
-def test_a_server_that_does_not_answer_costs_the_deadline(here, store, loose, server, ails) -> None:
-    url = server.url()
+def test_a_server_that_does_not_answer_costs_the_deadline(here, store, loose, postgres, ails) -> None:
+    url = postgres.url()
     assert here("events", "copy", "--to", url).code == 0
     store.events.store_event(Event(EventType.DAEMON, datetime.now(UTC), payload={"what": "later"}))
     schema = "monitord_" + read_state(_data(here)).host_id.replace("-", "_")
@@ -251,13 +244,13 @@ def test_a_server_that_does_not_answer_costs_the_deadline(here, store, loose, se
         if ails == "locked":
             connection.exec_driver_sql(f"UPDATE {schema}.event_mark SET since = since")  # noqa: S608
         else:
-            server.process.send_signal(signal.SIGSTOP)
+            postgres.process.send_signal(signal.SIGSTOP)
         try:
             began_s = time.monotonic()
             answer = here("events", "copy", "--to", url, MONITORD_EVENTS__DEADLINE_S="1")
             took_s = time.monotonic() - began_s
         finally:
-            server.process.send_signal(signal.SIGCONT)
+            postgres.process.send_signal(signal.SIGCONT)
         connection.rollback()
     assert answer.code == 1
     assert "no answer within 1 s" in answer.err
@@ -266,9 +259,9 @@ def test_a_server_that_does_not_answer_costs_the_deadline(here, store, loose, se
     same_as_here(here, url)
 
 
-def test_no_password_is_told_and_a_file_may_hold_the_url(here, store, loose, server, tmp_path) -> None:
+def test_no_password_is_told_and_a_file_may_hold_the_url(here, store, loose, postgres, tmp_path) -> None:
     file = tmp_path / "url"
-    file.write_text(server.url().replace("monitord@", f"monitord:{SECRET}@") + "\n")
+    file.write_text(postgres.url().replace("monitord@", f"monitord:{SECRET}@") + "\n")
     assert here("events", "copy", "--to", f"file:{file}").code == 4  # others may read it
     file.chmod(0o600)
     assert here("events", "copy", "--to", f"file:{file}").code == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,15 +23,8 @@ from monitord.storage import open_store
 from monitord.storage.events.slow_questions import count_slow
 from monitord.storage.events.statements import ARITY, BUILT_IN
 from monitord.storage.migrate import migrate
-from tests.postgres import PostgresServer, postgres_server
 
 T0 = datetime.now(UTC) - timedelta(hours=2)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as running:
-        yield running
 
 
 @pytest.fixture
@@ -207,7 +199,7 @@ def told(url: str, question: str) -> str:
 def test_a_copy_gets_its_own(kind, here, store, events, tmp_path, request) -> None:
     """Of one host's events at a URL, and not those here; copying, asking and pruning go on with it."""
     is_server = kind == "postgresql"
-    url = request.getfixturevalue("server").url() if is_server else f"sqlite:///{tmp_path}/far.db"
+    url = request.getfixturevalue("postgres").url() if is_server else f"sqlite:///{tmp_path}/far.db"
     assert here("events", "copy", "--to", url).code == 0
     if is_server:  # what was broken off while it was made has the name, and serves nobody
         schema = told(url, "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, 'monitord_')")

@@ -22,9 +22,7 @@ from monitord.storage import open_store
 from monitord.storage.state import NamespacedStorage, SessionNamespace, UserNamespace, open_state
 from monitord.storage.state.opening import BACKENDS
 from tests.cli.conftest import Cli
-from tests.mariadb import mariadb_server
 from tests.planting import is_safe
-from tests.postgres import postgres_server
 from tests.servers import RedisServer, dynamodb_url
 
 
@@ -153,11 +151,9 @@ def _server(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
         case "sqlite":
             yield f"sqlite:///{tmp_path}/target.db"
         case "postgresql":
-            with postgres_server() as server:
-                yield server.url()
+            yield request.getfixturevalue("postgres").url()
         case "mysql":
-            with mariadb_server() as server:
-                yield server.url()
+            yield request.getfixturevalue("mariadb").url()
         case "dynamodb":
             yield dynamodb_url(request)
         case _:

@@ -18,16 +18,9 @@ from monitord.model import Event, EventType
 from monitord.storage import open_store
 from monitord.storage.events import EventFilter, EventStore, cursor_after
 from monitord.storage.events.rows import CODES, PAYLOAD_LIMIT_BYTES
-from tests.postgres import PostgresServer, postgres_server
 
 T0 = datetime(2026, 11, 20, 3, 0, 0, 123456, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture(params=["memory", "sqlite", "daemon", "postgresql"])

@@ -24,26 +24,14 @@ from monitord.storage.state import (
 )
 from monitord.storage.state.codec import DATA_LIMIT_BYTES
 from monitord.storage.state.opening import BACKENDS
-from tests.mariadb import MariaDBServer, mariadb_server
+from tests.mariadb import MariaDBServer
 from tests.patience import PATIENCE_S
-from tests.postgres import PostgresServer, postgres_server
+from tests.postgres import PostgresServer
 from tests.servers import RedisServer, dynamodb_url
 
 ADA, BOB = UserNamespace("ada"), UserNamespace("bob")
 ADA_1, ADA_2 = SessionNamespace("ada", "1"), SessionNamespace("ada", "2")
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[MariaDBServer]:
-    with mariadb_server() as server:
-        yield server
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql", "mysql", "redis", "dynamodb"])

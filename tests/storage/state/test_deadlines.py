@@ -29,9 +29,9 @@ from monitord.storage.state import (
     open_state,
 )
 from monitord.storage.state.memory import MemoryBackend
-from tests.mariadb import MariaDBServer, mariadb_server
+from tests.mariadb import MariaDBServer
 from tests.patience import PATIENCE_S
-from tests.postgres import PostgresServer, postgres_server
+from tests.postgres import PostgresServer
 from tests.servers import FaultProxy, RedisServer, dynamodb_url, wait_until
 
 WITHIN_S = 0.15
@@ -45,18 +45,6 @@ class Blocked:
     state: Storage
     blocked: Callable[[], contextlib.AbstractContextManager[object]]
     readers_wait: bool
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[MariaDBServer]:
-    with mariadb_server() as server:
-        yield server
 
 
 def has_stopped(pid: int) -> bool:
