@@ -64,6 +64,11 @@ class Chromium:
         words = {"origin": origin, "permissions": permissions, "browserContextId": self._context}
         self.call("Browser.grantPermissions", **words)
 
+    def saves_to(self, folder: Path) -> None:
+        """Where what a page saves goes, under its number; the events of it are heard."""
+        words = {"behavior": "allowAndName", "downloadPath": str(folder), "eventsEnabled": True}
+        self.call("Browser.setDownloadBehavior", **words, browserContextId=self._context)
+
     def is_dark(self, is_dark: bool) -> None:
         """What the desktop says of its colours."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
@@ -131,7 +136,15 @@ class Chromium:
     def press(self, key: str) -> None:
         """A key with a name (`Escape`, `ArrowDown`), or a character."""
         text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
-        codes = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+        codes = {
+            "Tab": 9,
+            "Enter": 13,
+            "Escape": 27,
+            "ArrowLeft": 37,
+            "ArrowUp": 38,
+            "ArrowRight": 39,
+            "ArrowDown": 40,
+        }
         shared = {"key": key, "windowsVirtualKeyCode": codes.get(key, 0)}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **shared)
         self.call("Input.dispatchKeyEvent", type="keyUp", **shared)

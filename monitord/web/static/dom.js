@@ -64,6 +64,16 @@ export function button(words, onclick, { tone = "plain", ...more } = {}) {
   return el("button", { type: "button", class: tone, onclick, ...more }, words);
 }
 
+// Switches a button off, and returns what switches it on: who came to it by keys then has the focus again, which it lost.
+export function off(one) {
+  const had = document.activeElement === one;
+  one.disabled = true;
+  return () => {
+    one.disabled = false;
+    if (had && document.activeElement === document.body) one.focus();
+  };
+}
+
 export function field(label, input) {
   input.id ||= `f${++numbered}`;
   return el("div", { class: "field" }, el("label", { for: input.id }, label), input);

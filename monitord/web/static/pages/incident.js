@@ -1,5 +1,5 @@
 // One incident: the verdict first, then where the time went, what was before, what was captured, what to do.
-import { add, age, badge, bar, button, code, copy, counted, el, empty, facts, failure, field, foreign, incidentLink, incidentPath, link, loading, percent, quantity,
+import { add, age, badge, bar, button, code, copy, counted, el, empty, facts, failure, field, foreign, incidentLink, incidentPath, link, loading, off, percent, quantity,
   section, shortId, span, stamp, table, trend, when } from "/static/dom.js";
 import { flameGraph, speedscope } from "/static/profile.js";
 import { strip } from "/static/strip.js";
@@ -37,13 +37,13 @@ function head(path, one, api, doing) {
   if (last.path === path) tell(last.words);
   else last = {};
   const act = (words, work, more) => button(words, async (event) => {
-    event.target.disabled = true;
+    const on = off(event.target);
     doing.count++;
     tell("");
     try { tell(await work()); } catch (error) {
       if (error.name !== "AbortError") said.replaceChildren(badge("not done", "bad"), " ", foreign(error.message));
     }
-    event.target.disabled = false;
+    on();
     doing.count--;
   }, more);
   const again = () => api.go(location.pathname);
@@ -141,12 +141,12 @@ function profileSection(path, one, api) {
   }
   const kept = el("span", { class: "quiet", role: "status" });
   const downloads = el("span", { class: "row" }, el("span", { class: "quiet" }, "Save, redacted:"), ["speedscope", "pprof", "folded"].map((form) => button(form, async (event) => {
-    event.target.disabled = true;
+    const on = off(event.target);
     kept.replaceChildren();
     try { save(await api.blob(`${path}/profile`, { form }), `${one.short_id}.${form === "speedscope" ? "speedscope.json" : form}`); } catch (error) {
       if (error.name !== "AbortError") kept.replaceChildren(badge("not saved", "bad"), " ", foreign(error.message));
     }
-    event.target.disabled = false;
+    on();
   })), kept);
   const element = section("Where the time went", el("div", { class: "row apart" }, el("div", { class: "tabs", role: "tablist" }, Object.values(tabs)), downloads), body);
   show(one.hotspots.length && one.metric !== "memory" ? "flame" : "functions");

@@ -1,5 +1,5 @@
 // Rules: where each stands, what it made, and one tried out on stored history before anybody saves it.
-import { add, age, badge, button, code, copy, counted, el, empty, failure, field, foreign, incidentPath, link, loading, percent, quantity, section, select, span, stamp, table, when } from "/static/dom.js";
+import { add, age, badge, button, code, copy, counted, el, empty, failure, field, foreign, incidentPath, link, loading, off, percent, quantity, section, select, span, stamp, table, when } from "/static/dom.js";
 
 export const title = "Rules";
 const PERIODS = [["24h", "24 hours"], ["3d", "3 days"], ["7d", "7 days"], ["", "any time"]];
@@ -81,14 +81,14 @@ function trySection(api) {
 
   async function run() {
     const mine = ++turn;
-    go.disabled = true;
+    const on = off(go);
     found.replaceChildren(loading("Replaying history…"));
     try {
       const got = await api.get("/api/rules/trial", { rules: text.value, since: since.value });
       if (mine === turn) found.replaceChildren(...result(got, text.value, file, api));
     } catch (error) {
       if (mine === turn && error.name !== "AbortError") found.replaceChildren(failure(error));
-    } finally { if (mine === turn) go.disabled = false; }
+    } finally { if (mine === turn) on(); }
   }
   const element = section("Try a rule", el("p", { class: "quiet" }, "Trying saves nothing: history is replayed through the detector that judges live. Ctrl+Enter tries it."), form, found);
   return {
@@ -115,10 +115,10 @@ function result(got, text, file, api) {
   }) : null;
   const said = el("span", { class: "quiet", role: "status" });
   const saving = api.actions ? button("Save it", async (event) => {
-    event.target.disabled = true;
+    const on = off(event.target);
     try { const saved = await api.post("/api/rules", { rules: text }); said.replaceChildren("Saved in ", code(saved.file), ": ", foreign(saved.hint), "."); } catch (error) {
       if (error.name !== "AbortError") said.replaceChildren(badge("not saved", "bad"), " ", foreign(error.message));
-    } finally { event.target.disabled = false; }
+    } finally { on(); }
   }, { tone: "primary" }) : null;
   const byHand = el("p", {}, "Put it into ", code(file), ", then type ", code("monitord service reload"), ". To save it from here: ", code("monitord web --allow-actions"));
   const save = got.passes || got.rules.length ? el("div", {}, el("h3", {}, "To save it"), saving ? null : byHand,

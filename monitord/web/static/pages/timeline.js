@@ -1,5 +1,5 @@
 // The machine over time: a span is brushed, and the page says who ran in it, in which functions, on which stacks.
-import { add, badge, bar, button, code, counted, el, empty, failure, field, foreign, incidentLink, incidentPath, link, loading, percent, quantity, section, select, span, stamp, table, when } from "/static/dom.js";
+import { add, badge, bar, button, code, counted, el, empty, failure, field, foreign, incidentLink, incidentPath, link, loading, off, percent, quantity, section, select, span, stamp, table, when } from "/static/dom.js";
 import { timeChart } from "/static/chart.js";
 import { flameGraph } from "/static/profile.js";
 import { secondsStrip } from "/static/seconds.js";
@@ -278,13 +278,13 @@ async function showStacks(api, place, query, isWanted, origin = "stored", incide
 function snapshot(api) {
   const said = el("span", { class: "quiet", role: "status" });
   const take = button("Keep a snapshot of the last minute", async () => {
-    take.disabled = true;
+    const on = off(take);
     said.textContent = "Taking it…";
     try {
       const made = await api.post("/api/snapshots", {});
       api.go(incidentPath(made.incident));
     } catch (error) {
-      take.disabled = false;
+      on();
       said.replaceChildren(foreign(error.message));
     }
   });
