@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
+from monitord.recorder.locks import DAEMON_LOCK, hold
+from monitord.recorder.requests import RequestServer
+from tests.actions.test_late_moments import document, no_snapshot
 from tests.profiles.chromium import Chromium
 from tests.web.browsing import TEXT, button, picture
 from tests.web.serving import WebServer
@@ -117,3 +122,28 @@ def test_a_store_that_is_locked_says_so_and_comes_back_by_itself(browser: Chromi
     finally:
         holder.close()
         server.stop()
+
+
+def test_of_a_store_that_can_not_be_read_the_recorder_still_tells_the_last_seconds(tmp_path: Path) -> None:
+    """What is stored is refused with its reason; the stacks of a moment ago come from the recorder's box."""
+    data_dir = tmp_path / "data"
+    fill(data_dir, 1)
+    damaged(data_dir)
+    recorder = RequestServer(data_dir, no_snapshot, document)
+    with hold(data_dir / DAEMON_LOCK, "taken"):
+        recorder.open()
+        server = WebServer(data_dir)
+        try:
+            until = datetime.now(UTC)
+            ends = urlencode(
+                {"since": (until - timedelta(seconds=4)).isoformat(), "until": until.isoformat()}
+            )
+            refused = server.ask(f"/api/timeline/span?{ends}")
+            told = server.ask(f"/api/timeline/stacks?{ends}")
+        finally:
+            server.stop()
+            recorder.close()
+    assert (refused.status, "monitord.db" in refused.json["error"]) == (503, True)
+    assert told.status == 200
+    assert told.json["origin"] == {"kind": "recorder", "scope": "machine"}
+    assert {one["function"] for one in told.json["consumers"]} == {"led_loop", "began_loop"}
