@@ -124,7 +124,9 @@ def test_a_store_that_is_locked_says_so_and_comes_back_by_itself(browser: Chromi
         server.stop()
 
 
-def test_of_a_store_that_can_not_be_read_the_recorder_still_tells_the_last_seconds(tmp_path: Path) -> None:
+def test_of_a_store_that_can_not_be_read_the_recorder_still_tells_the_last_seconds(
+    browser: Chromium, tmp_path: Path
+) -> None:
     """What is stored is refused with its reason; the stacks of a moment ago come from the recorder's box."""
     data_dir = tmp_path / "data"
     fill(data_dir, 1)
@@ -140,6 +142,14 @@ def test_of_a_store_that_can_not_be_read_the_recorder_still_tells_the_last_secon
             )
             refused = server.ask(f"/api/timeline/span?{ends}")
             told = server.ask(f"/api/timeline/stacks?{ends}")
+            browser.visit(server.address)
+            browser.wait("document.querySelector('.failed')")
+            browser.visit(f"{server.url}timeline?from={until.timestamp() - 4}&to={until.timestamp()}")
+            browser.wait(
+                f"{TEXT}.includes(\"From the recorder's black box\") && document.querySelector('.frame')"
+            )
+            assert "monitord.db" in browser.ask(TEXT)
+            picture(browser, "recorder-only")
         finally:
             server.stop()
             recorder.close()

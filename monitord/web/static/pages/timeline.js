@@ -169,16 +169,18 @@ export async function render(root, params, api) {
     const [since, until] = chosen;
     const query = { since: iso(since), until: iso(until) };
     details.replaceChildren(loading("Looking who ran…"));
-    let got;
-    try { got = await api.get("/api/timeline/span", query); } catch (error) {
-      if (turn !== detailed || error.name === "AbortError") return;
-      return details.replaceChildren(failure(error, detail));
+    let found;
+    try {
+      const got = await api.get("/api/timeline/span", query);
+      found = parts(got, [since, until]);
+      if (turn === detailed) api.announce(`${counted(got.processes.length, "process")} ran from ${named([since, until])}`);
+    } catch (error) { // the recorder may know the stacks of a store that can't be read
+      if (error.name === "AbortError") return;
+      found = [failure(error, detail)];
     }
     if (turn !== detailed) return;
-    const found = parts(got, [since, until]);
     const stacks = el("div", { class: "stack" });
     details.replaceChildren(...found, section("Stacks of this span", until - since <= LONGEST_STACKS_S ? stacks : el("p", { class: "quiet" }, `Stacks are shown of spans of ${span(LONGEST_STACKS_S)} at most: choose a shorter one.`)));
-    api.announce(`${counted(got.processes.length, "process")} ran from ${named([since, until])}`);
     if (until - since <= LONGEST_STACKS_S) await showStacks(api, stacks, query, () => turn === detailed);
   }
 
