@@ -21,7 +21,7 @@ from tests.burners import end_orphans, mark_session
 from tests.mariadb import mariadb
 from tests.postgres import postgres
 from tests.profiles.chromium import browser, chromium
-from tests.run import LANES, TESTS, lane_of
+from tests.run import LANES, TESTS, lane_of, lanes_of
 from tests.servers import proxy_to, redis_server, s3_server
 
 # Fixtures for every room.
@@ -52,7 +52,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     lane, named = config.getoption("--lane"), config.args_source is pytest.Config.ArgsSource.ARGS
     if not lane or named or collection_path == TESTS or not collection_path.is_relative_to(TESTS):
         return None
-    return lane_of(collection_path) != lane or None
+    lanes = lanes_of(collection_path) if collection_path.is_dir() else {lane_of(collection_path)}
+    return lane not in lanes or None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

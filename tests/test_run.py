@@ -12,16 +12,19 @@ from pathlib import Path
 import pytest
 
 from tests.patience import PATIENCE_S
-from tests.run import LANES, TESTS, has_room, lane_of, report_broken, status_of
+from tests.run import LANES, TESTS, has_room, lane_of, lanes_of, report_broken, status_of
 
 
-def test_every_module_is_in_one_lane_and_the_table_names_folders_that_exist() -> None:
-    """A folder that was renamed would fall into the wrong lane unseen."""
-    found = {path.relative_to(TESTS).parts[0]: lane_of(path) for path in TESTS.rglob("test_*.py")}
+def test_every_module_is_in_one_lane_and_the_table_names_what_exists() -> None:
+    """A folder or a file that was renamed would fall into the wrong lane unseen."""
+    found = {path.relative_to(TESTS): lane_of(path) for path in TESTS.rglob("test_*.py")}
     assert set(found.values()) == set(LANES)
-    assert sum(map(len, LANES.values())) == len(frozenset().union(*LANES.values())), "one lane a folder"
-    for lane, folders in LANES.items():
-        assert folders <= {folder for folder in found if found[folder] == lane}
+    assert sum(map(len, LANES.values())) == len(frozenset().union(*LANES.values())), "one lane a name"
+    for lane, names in LANES.items():
+        held = {path for path in found if found[path] == lane}
+        assert names <= {path.parts[0] for path in held} | {path.as_posix() for path in held}
+    for path, lane in found.items():
+        assert lane in lanes_of(TESTS / path.parts[0]), "its folder is looked into"
 
 
 @pytest.mark.parametrize(
