@@ -1,7 +1,7 @@
 """The black box: what every process ran lately, in the kernel's ring, and the Python stacks of the hottest.
 
 One thread wakes four times a second (eight times, while something is hot; while nothing runs, it sleeps
-until the kernel has a sample), reads what is new in the ring, and the Python stacks of the few threads that
+until a CPU has a few samples), reads what is new in the ring, and the Python stacks of the few threads that
 ran most. It has an allowance of CPU. Whatever fails in it costs the box alone.
 """
 
@@ -38,7 +38,7 @@ _NOTED_CAP = 256
 _SEEN_CAP = 8192
 _AT_MOST_IN_NEED = 6
 _IDLE_S = 4.0  # while nothing runs, what was started is taken in so seldom, or when the ring fills
-# Without a sample for so long nothing runs: then the kernel's next one ends its sleep, or this time.
+# Without a sample for so long nothing runs: then a few samples of a CPU end its sleep, or this time.
 _QUIET_AFTER_S, _QUIET_FOR_S = 2.0, 2.0
 _RESTS_S = 60.0  # without rings
 _FAILURES_UNTIL_ANEW = 240

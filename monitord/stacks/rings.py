@@ -203,7 +203,7 @@ class Rings:
         return hot
 
     def wait(self, seconds: float, bell: Bell) -> bool:
-        """Sleep until the kernel has a sample, half of a side ring was written, or the bell rings.
+        """Sleep until a CPU has a few samples, half of a side ring was written, or the bell rings.
 
         False: nothing of it came in that time. May end early for nothing, as when a CPU goes away. For the
         thread that calls `fresh`.

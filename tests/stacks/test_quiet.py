@@ -1,4 +1,4 @@
-"""While nothing runs the black box sleeps: the kernel's next sample ends that, a full side ring, or a stop.
+"""While nothing runs the black box sleeps: the kernel's next samples end that, a full side ring, or a stop.
 
 Its rings are those of our own processes here: nobody has a sample in them until he is followed, so that it is
 quiet also where others are busy.
@@ -99,7 +99,7 @@ def test_a_busy_one_goes_on_by_the_timer(
     assert slept == []
 
 
-def test_the_first_sample_ends_the_sleep_and_is_read(
+def test_the_first_samples_end_the_sleep_and_are_read(
     box: BlackBox, own: Rings, burner: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(box_module, "_QUIET_FOR_S", FOR_EVER_S)
@@ -155,7 +155,7 @@ def test_where_not_all_can_be_seen_it_stays_awake(
     assert not box._is_quiet
 
 
-def test_rings_end_a_wait_with_a_sample_and_only_with_one(own: Rings, burner: Any) -> None:
+def test_rings_end_a_wait_with_samples_and_only_with_some(own: Rings, burner: Any) -> None:
     """What was read is no news, also where the kernel has told nobody of it yet."""
     bell = Bell()
     assert not own.wait(0.3, bell)
