@@ -37,6 +37,8 @@ def test_the_heading_names_the_starter_where_the_cause_does(tmp_path: Path) -> N
     if found["cause"]["confidence"] == "certain":
         assert (found["process_name"], found["pid"]) == (SPIKE[:15], shell.pid)
         assert found["process"]["pid"] == shell.pid
+    elif found["pid"] == shell.pid:  # a crowded machine gave its children most CPU, too: both agree
+        assert found["process_name"] == SPIKE[:15]
     else:  # on a machine where others start as many, or where records were lost
         assert (found["process_name"], found["pid"]) == ("no single process", None)
         assert f"most processes were started by {SPIKE[:15]} (pid {shell.pid})" in found["reason"]
