@@ -58,7 +58,8 @@ def test_a_rule_stands_in_the_file_and_is_what_was_tried(workspace: Workspace) -
     saved = save_rules(workspace, RULE)
     assert saved.names == ("busy",)
     assert saved.file == path
-    assert "next start" in saved.hint
+    assert saved.hint.startswith("nobody records here; start it with ")
+    assert saved.hint.endswith("; that takes them up")
     assert rules_of(path)["busy"].above.value == 70
     assert "cpu-hog" in rules_of(path), "the default rules stay"
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,9 +72,7 @@ def test_an_incident_that_is_deleted_while_the_tiers_are_written_is_told_nowhere
     assert not read_forgotten(filled)
 
 
-def test_a_file_that_rots_inside_is_written_again_within_a_day(
-    filled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_rots_inside_is_written_again_within_a_day(filled: Path) -> None:
     """Its footer says nothing of it: each file is read to its end once a day."""
     before = all_told(filled)
     Tiering(filled, PLENTY).run()
@@ -85,11 +81,10 @@ def test_a_file_that_rots_inside_is_written_again_within_a_day(
     content[200] ^= 0xFF
     rotten.write_bytes(content)
     assert not is_sound(rotten, EVENTS)
-    now_s = time.time()
+    now = datetime.now(UTC)
     damaged = []
     for hour in range(24):
-        monkeypatch.setattr(time, "time", lambda hour=hour: now_s + 3600 * hour)
-        run = Tiering(filled, PLENTY)
+        run = Tiering(filled, PLENTY, clock=lambda hour=hour: now + timedelta(hours=hour))
         run.run()
         damaged += run.damaged
     assert damaged == ["event/2026-03-02.parquet"]
