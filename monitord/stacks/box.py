@@ -243,7 +243,7 @@ class BlackBox:
             return True
         watched = self._watched_ns
         at_most = _AT_MOST_IN_NEED if self._allowance.is_spent else AT_MOST
-        chosen = self._heat.choose(fresh, (0, self._own_pid), watched, at_most)
+        chosen = self._heat.choose(fresh, (0, self._own_pid), watched, at_most, reader.is_without_python)
         for (pid, tid), is_hot in chosen.items():
             least_age_s = self._allowance.least_age_s(pid in watched) if is_hot else inf
             if is_hot:

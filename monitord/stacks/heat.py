@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 Thread = tuple[int, int]
 """pid, tid"""
@@ -34,10 +34,12 @@ class Heat:
         excluded: Collection[int] = (),
         watched: Collection[int] = (),
         at_most: int = AT_MOST,
+        without_python: Callable[[int], bool] = lambda _pid: False,
     ) -> dict[Thread, bool]:
         """Those that ran most, the watched first, and whether each is hot: worth being attached to.
 
-        Pids that are `excluded` never are among them.
+        Pids that are `excluded` never are among them. Who is `without_python` takes no place of others, who
+        would never be read beside as many burners in C; of those, too, there are `at_most`.
         """
         scores = {one: score * _LEFT for one, score in self._scores.items() if score >= _FORGOTTEN}
         for thread, count in fresh.items():
@@ -51,10 +53,17 @@ class Heat:
         ran = sorted(
             (thread for thread in fresh if thread in scores and thread[0] not in excluded),
             key=lambda thread: (thread[0] not in watched, -scores[thread], thread),
-        )[:at_most]
+        )
+        places = {True: at_most, False: at_most}
+        ran = [thread for thread in ran if _takes(places, without_python(thread[0]))]
         found = {thread: of_process[thread[0]] >= _LEAST or thread[0] in watched for thread in ran}
         self.is_hot = any(found.values())
         return found
+
+
+def _takes(places: dict[bool, int], kind: bool) -> bool:
+    places[kind] -= 1
+    return places[kind] >= 0
 
 
 class Allowance:

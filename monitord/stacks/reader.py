@@ -69,6 +69,11 @@ class PythonReader:
         self.failures: deque[tuple[int, int, str]] = deque(maxlen=_FAILURES_CAP)
         self.unknown_versions: list[str] = []
 
+    def is_without_python(self, pid: int) -> bool:
+        """Whether it had none that can be read when it was last asked, and is not due to be asked again."""
+        known = self._processes.get(pid)
+        return known is not None and known.interpreter is None and time.monotonic() < known.due_s
+
     def stack_of(self, pid: int, tid: int, least_age_s: float) -> tuple[PythonFrame, ...] | None:
         """What the thread runs, root first; None: no Python, not running, or not to be read.
 

@@ -57,3 +57,11 @@ def test_a_thousand_threads_a_look_are_not_remembered_for_ever() -> None:
     for n in range(50):
         heat.choose({(n, 1000 * n + k): 2 for k in range(1000)})
     assert len(heat._scores) <= 512
+
+
+def test_who_has_no_python_takes_no_place() -> None:
+    """Six burners in C once had all places of a crowded machine, and Python's stacks were never read."""
+    fresh = {(n, n): 9 for n in range(1, 7)} | {(10, 10): 5, (11, 11): 4, (12, 12): 3}
+    assert hot(Heat().choose(fresh, at_most=2)) == [(1, 1), (2, 2)]
+    chosen = hot(Heat().choose(fresh, at_most=2, without_python=lambda pid: pid < 10))
+    assert chosen == [(1, 1), (2, 2), (10, 10), (11, 11)]
