@@ -175,7 +175,10 @@ class BlackBox:
             self._allowance.spend(used_s)
             self._cpu_s += used_s
             if turn == self._turn and not self._is_closing:
-                self._rest()
+                try:
+                    self._rest()
+                except (OSError, MemoryError):  # poll(2) takes memory; the thread must neither end nor spin
+                    time.sleep(_WAKE_S)
             self._watched_s += time.monotonic() - began_s
 
     def _failed_often(self) -> bool:

@@ -143,6 +143,30 @@ def test_a_sleep_that_ends_at_once_costs_no_more_than_the_timer(
     assert len(told) <= 20
 
 
+@pytest.mark.parametrize("error", [OSError(12, "Cannot allocate memory"), MemoryError()], ids=repr)
+@pytest.mark.parametrize("of", ["quiet", "busy"])
+def test_a_sleep_that_fails_costs_that_sleep(
+    box: BlackBox, own: Rings, monkeypatch: pytest.MonkeyPatch, of: str, error: Exception
+) -> None:
+    """Where there is no memory for it the thread goes on, by the timer, and ends when it is to."""
+    told = looks(monkeypatch)
+
+    def fail(*_about: Any) -> bool:
+        raise error
+
+    with monkeypatch.context() as failing:
+        failing.setattr(*((Rings, "wait") if of == "quiet" else (Bell, "wait")), fail)
+        failing.setattr(box_module, "_QUIET_AFTER_S", 0.0 if of == "quiet" else FOR_EVER_S)
+        box.start()
+        time.sleep(3)
+        assert 1 <= len(told) <= 16
+    count = len(told)
+    wait_until(lambda: len(told) > count + 2)
+    box.close(PATIENCE_S)
+    assert box._thread is not None
+    assert not box._thread.is_alive()
+
+
 def test_where_not_all_can_be_seen_it_stays_awake(
     box: BlackBox, own: Rings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
