@@ -18,6 +18,7 @@ from monitord.stacks.lives import Lives
 from monitord.stacks.opening import BoxSettings
 from monitord.stacks.reader import PythonReader
 from monitord.stacks.readings import PythonStacks
+from monitord.stacks.rings import Lost
 from tests.burners import burn_command
 from tests.patience import PATIENCE_S
 from tests.stacks.test_box import pytestmark, refuse, wait_until
@@ -210,6 +211,8 @@ def test_of_a_process_with_thousands_of_mappings_only_its_code_is_looked_at(
 
 def test_what_proc_says_of_a_process_is_remembered_under_the_lock(lock: WatchedLock) -> None:
     class NoRings:
+        lost = Lost()
+
         def side_records(self) -> list[tuple[int, int, bytes]]:
             return []
 
