@@ -31,7 +31,10 @@ LANES: dict[
     ),
     # They wait for daemons and for servers most of the time.
     "faults": frozenset({"faults"}),
-    "serving": frozenset({"fleet", "mcp_server", "metrics", "service", "web"}),
+    "serving": frozenset({"fleet", "mcp_server", "metrics"}),
+    "booting": frozenset(
+        {"service", "web"}
+    ),  # a machine and browsers; in one lane with those it was the last
     "storing": frozenset({"analytics", "storage"}),
     "keeping": frozenset({"contracts", "jobs", "recorder"}),
     "asking": frozenset({"cli"}),
