@@ -150,9 +150,9 @@ def shown_url(text: str) -> str:
     if not separator:
         from monitord.storage.artefacts.secret_sources import is_source  # which the recorder need not load
 
-        if is_source(text):
-            return text
-        return repr(text[:80]) if "@" not in text and "=" not in text else repr(HIDDEN)
+        if "@" in text or "=" in text:  # `file:user:password@host` is a slip of the pen, not a file's name
+            return repr(HIDDEN)
+        return text if is_source(text) else repr(text[:80])
     place, _question, query = rest.partition("?")
     authority, slash, path = place.partition("/")
     if "@" in place:
