@@ -148,7 +148,7 @@ class _Explaining:
         stacks = f"{asker.samples:,} of {asker.total:,} stacks in allocators and page faults"
         return replace(
             cause, kind="allocation", sentence=f"{asker.function} asks for memory; {cause.sentence}",
-            confidence="possible", decides=_DECIDES_BLOCKS,  # who asks may give it back
+            confidence="possible", decides=_DECIDES_BLOCKS,  # the function that asks may give it back
             evidence=(("allocates", f"{asker.function}: {stacks}"), *cause.evidence),
         )  # fmt: skip
 

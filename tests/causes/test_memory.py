@@ -265,5 +265,8 @@ def test_the_function_that_asks_for_memory_is_named_with_one_look_as_well() -> N
     taken = Taken("profile", "perf-faults")
     cause = memory.explain(replace(facts(None, heap), profiles=(profile,), taken=(taken,)))
     assert cause is not None
-    assert (cause.kind, cause.confidence) == ("allocation", "possible")  # who asks may give it back
+    assert (cause.kind, cause.confidence) == (
+        "allocation",
+        "possible",
+    )  # the function that asks may give it back
     assert cause.sentence == "cache_put asks for memory; the heap holds 90 MiB, 100 % of 90 MiB"
