@@ -102,6 +102,8 @@ class TaskExecutor:
     def _attempt(self, task: ScheduledTask, now: datetime) -> TaskResult:
         try:
             return task.run(now)
+        except MonitordError as error:  # its words say what failed, and what to do
+            return TaskResult("failed", str(error))
         except Exception as error:  # noqa: BLE001  one job's failure must stop neither the others nor the daemon
             get_logger().error("job.failed", job=task.name, exc_info=True)
             return TaskResult("failed", f"{type(error).__name__}: {error}")

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from monitord.errors import StorageError
 from monitord.jobs import (
@@ -121,6 +122,29 @@ def test_a_failing_job_is_recorded_and_tried_again_within_the_hour() -> None:
     assert scheduler.due(later, uptime_s=1) == []
     later = NOW + timedelta(minutes=61)
     assert names(scheduler.due(later, uptime_s=1)) == ["weekly"]
+
+
+@pytest.mark.parametrize(
+    ("error", "detail", "traces"),
+    [
+        (
+            StorageError("cannot read it; try `monitord db check`"),
+            "cannot read it; try `monitord db check`",
+            [],
+        ),
+        (RuntimeError("odd"), "RuntimeError: odd", ["job.failed"]),
+    ],
+)
+def test_only_a_mistake_of_ours_leaves_a_traceback(error: Exception, detail: str, traces: list[str]) -> None:
+    """What the disk or the kernel refused is said in its own words."""
+
+    def fails(_now: datetime) -> TaskResult:
+        raise error
+
+    with capture_logs() as logs:
+        outcome = TaskScheduler([], StateStore()).run(ScheduledTask("t", WEEK_S, 0, run=fails), NOW)
+    assert (outcome.outcome, outcome.detail) == ("failed", detail)
+    assert [log["event"] for log in logs if log.get("exc_info")] == traces
 
 
 def test_one_failure_does_not_touch_what_is_remembered_of_the_others() -> None:
