@@ -75,9 +75,9 @@ def last_moved(data_dir: Path, now: datetime) -> str:
     return max((day for day in moved if not is_ahead(day, now)), default="")
 
 
-def went_ahead(data_dir: Path, day: str) -> bool:
-    """Whether a day went on before its time: it is begun when it comes, with what went on then."""
-    return f"{_AHEAD}{day}" in _moved(data_dir)
+def went_ahead(data_dir: Path) -> frozenset[str]:
+    """Return the days that went on before their time: each is begun when it comes, with what went on then."""
+    return frozenset(word.removeprefix(_AHEAD) for word in _moved(data_dir) if word.startswith(_AHEAD))
 
 
 def note_moved(data_dir: Path, day: str, now: datetime) -> None:
@@ -148,10 +148,10 @@ class ColdTier:
             self._claim()
         if table.name not in self._days:
             found: dict[str, ObjectInfo] = {}
+            early = went_ahead(self.data_dir)
             for place in self._places():
                 for day, info in self._listed(f"{place.folder}/{table.folder}"):
-                    is_early = is_ahead(day, self.now) or went_ahead(self.data_dir, day)
-                    if day <= place.until or is_early:
+                    if day <= place.until or is_ahead(day, self.now) or day in early:
                         found.setdefault(day, info)
             self._days[table.name] = found
         return self._days[table.name]

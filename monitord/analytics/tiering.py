@@ -131,7 +131,7 @@ class Tiering:
             with _explained(path):
                 path.rename(path.with_name(f"{path.name}{DAMAGED}"))
             base = None
-        if base is None and went_ahead(self.data_dir, day):
+        if base is None and day in went_ahead(self.data_dir):
             base = cold.fetch(table, day, self.folder, self.damaged.append)
         if base is not None or mark is not None:
             write_day(merge, table, day, path, base, mark, self._file_mode)

@@ -144,7 +144,7 @@ def write_day(
     """Write a day anew out of the store and its sound file so far, which may be replaced; how many rows."""
     notes = notes_of(base, table) if base else {}
     incidents = base if table is INCIDENTS else day_path(merge.data_dir, INCIDENTS, day)
-    versions = versions_in(incidents) if incidents and _has_version(table) else {}
+    versions = versions_in(incidents, table)
     rows, said = merge.day(table, day, read(base, table) if base else (), notes, versions)
     return write_table(table, rows, path, mode=mode, notes={MARK: mark or notes.get(MARK, ""), **said})
 
@@ -153,8 +153,13 @@ def _has_version(table: Table) -> bool:
     return any(name == "version" for name, _kind in table.columns)
 
 
-def versions_in(path: Path) -> dict[str, str]:
-    """Return which version a file says of each incident; none where the file can't be read."""
+def versions_in(path: Path | None, table: Table) -> dict[str, str]:
+    """Return which version a file of incidents says of each, for rows of `table`.
+
+    None where these have no version, or the file can't be read.
+    """
+    if path is None or not _has_version(table):
+        return {}
     names = [name for name, _kind in INCIDENTS.columns]
     at, version = names.index("correlation_id"), names.index("version")
     try:

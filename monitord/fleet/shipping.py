@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -231,10 +231,6 @@ class Shipper:
             self._reader, self.state.host_id, version_of=versions, clean=clean, not_before=self.state.since
         )
 
-    def _versions(self, day: date) -> Mapping[str, str]:
-        """Which version the day's file says of each incident: it stays when its mark is gone."""
-        return versions_in(self._spool.path(INCIDENTS, day))
-
     def _make_room(self) -> None:
         for table, day, path in self._spool.over(self._settings.spool_bytes, self._tomorrow()):
             if not self._is_there(_name(table, day), path):
@@ -282,7 +278,8 @@ class Shipper:
         before = so_far(table, day, mark, self.state.host_id, self._spool, self._objects, self.done.notes)
         if before is None:
             return  # the bucket has it, and can't say what: the store goes on holding what is new
-        rows, said = merge.day(table, str(day), before.rows, before.notes, self._versions(day))
+        versions = versions_in(self._spool.path(INCIDENTS, day), table)
+        rows, said = merge.day(table, str(day), before.rows, before.notes, versions)
         after = in_order(table, rows)
         self._note_lost(name, table.name, str(day), len(after))
         if not after:
