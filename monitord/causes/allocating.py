@@ -40,10 +40,8 @@ Stack = tuple[str, float, int, int, int, list[tuple[str, str]]]
 """See `monitord.causes.observed.Faults`."""
 _SEEN_SHARE = 0.7  # of the page faults: others brought in the rest
 _HUGE_SHARE = 0.2
-_LEAST_BROUGHT, _MOST_BROUGHT = (
-    0.5,
-    1.6,
-)  # of what it grew by: what is taken in and given back is counted anew
+# Of what it grew by: what is taken in and given back is counted anew.
+_LEAST_BROUGHT, _MOST_BROUGHT = 0.5, 1.6
 _NEAR_SHARE = 0.75
 _SHORT_S, _AT_ONCE = 5.0, 0.1
 _LIBRARIES = (

@@ -25,9 +25,7 @@ class Blocks:
 
     def __init__(self, read: Read) -> None:
         self._read = read
-        self._mapped: dict[
-            int, list[int]
-        ] = {}  # by the beginning of a mapping, those of its blocks and the end
+        self._mapped: dict[int, list[int]] = {}  # by the beginning of a mapping, the ends of its blocks
 
     def is_kept(self, address: int, registers: Sequence[int]) -> bool:
         """Whether a block ends right before `address`, a word that malloc wrote when it gave that block out.

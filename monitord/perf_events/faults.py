@@ -27,9 +27,8 @@ _FIRST = 64  # of the numbers that descriptors get which a child inherits
 
 # include/uapi/linux/perf_event.h, arch/x86/include/uapi/asm/perf_regs.h
 _MINOR_FAULTS = 5
-_TID, _TIME, _ADDRESS, _REGISTERS, _STACK = 1 << 1, 1 << 2, 1 << 3, 1 << 12, 1 << 13
-_COMM, _EXCLUDE_KERNEL, _SAMPLE_ID_ALL = 1 << 9, 1 << 5, 1 << 18
-_COMM_EXEC, _USE_CLOCK, _WRITE_BACKWARD = 1 << 24, 1 << 25, 1 << 27
+_ADDRESS, _REGISTERS, _STACK = 1 << 3, 1 << 12, 1 << 13
+_REGISTERS_AT = 80  # and behind them how much of the stack
 _WANTED = 0x1FF | 0xFF << 16  # ax bx cx dx si di bp sp ip, r8 to r15
 _OF_DWARF = (0, 3, 2, 1, 4, 5, 6, 7, 16, 8, 9, 10, 11, 12, 13, 14, 15)  # what psABI calls them, in that order
 _SAMPLE_RECORD = 9
@@ -49,12 +48,10 @@ class Fault:
 
 
 def _attributes(*, user_only: bool) -> bytes:
-    flags = _COMM | _COMM_EXEC | _SAMPLE_ID_ALL | _USE_CLOCK | _WRITE_BACKWARD
-    flags |= _EXCLUDE_KERNEL if user_only else 0
-    kinds = _TID | _TIME | _ADDRESS | _REGISTERS | _STACK
-    fields = bytearray(112)
-    struct.pack_into("=IIQQQQQ", fields, 0, 1, len(fields), _MINOR_FAULTS, PERIOD, kinds, 0, flags)
-    struct.pack_into("=QIi", fields, 80, _WANTED, _STACK_BYTES, 7)  # CLOCK_BOOTTIME
+    kinds = perf_event.SAMPLE_TID | perf_event.SAMPLE_TIME | _ADDRESS | _REGISTERS | _STACK
+    flags = perf_event.COMM | perf_event.COMM_EXEC | (perf_event.EXCLUDE_KERNEL if user_only else 0)
+    fields = bytearray(perf_event.event_attributes(_MINOR_FAULTS, PERIOD, kinds, flags))
+    struct.pack_into("=QI", fields, _REGISTERS_AT, _WANTED, _STACK_BYTES)
     return bytes(fields)
 
 

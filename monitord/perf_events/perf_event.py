@@ -24,10 +24,10 @@ _IOC_SET_OUTPUT, _IOC_PAUSE_OUTPUT = 0x2405, 0x40042409
 _ATTRIBUTES_BYTES = 112
 _WAKES_AT, _CLOCK_AT, _MAX_STACK_AT = 48, 92, 108
 _TYPE_SOFTWARE, _CPU_CLOCK, _DUMMY = 1, 0, 9
-_SAMPLE_TID, _SAMPLE_TIME, _SAMPLE_CALLCHAIN = 1 << 1, 1 << 2, 1 << 5
-_INHERIT, _EXCLUDE_KERNEL, _EXCLUDE_IDLE = 1 << 1, 1 << 5, 1 << 7
-_MMAP, _COMM, _FREQUENCY, _TASK, _SAMPLE_ID_ALL = 1 << 8, 1 << 9, 1 << 10, 1 << 13, 1 << 18
-_MMAP2, _COMM_EXEC, _USE_CLOCK, _WRITE_BACKWARD = 1 << 23, 1 << 24, 1 << 25, 1 << 27
+SAMPLE_TID, SAMPLE_TIME, _SAMPLE_CALLCHAIN = 1 << 1, 1 << 2, 1 << 5
+_INHERIT, EXCLUDE_KERNEL, _EXCLUDE_IDLE = 1 << 1, 1 << 5, 1 << 7
+_MMAP, COMM, _FREQUENCY, _TASK, _SAMPLE_ID_ALL = 1 << 8, 1 << 9, 1 << 10, 1 << 13, 1 << 18
+_MMAP2, COMM_EXEC, _USE_CLOCK, _WRITE_BACKWARD = 1 << 23, 1 << 24, 1 << 25, 1 << 27
 _CLOCK_BOOTTIME = 7  # the clock of a process' start time, also where a machine sleeps
 
 # A wake-up costs who is sampled 9 µs, also where nobody waits; and one sample may be anything's.
@@ -47,23 +47,25 @@ class LockedMemoryError(OSError):
 
 def stack_attributes(rate_hz: int, max_frames: int = MAX_FRAMES, *, user_only: bool = False) -> bytes:
     """What ran, `rate_hz` times a second of CPU time, with its call chain. A few wake who polls."""
-    flags = _FREQUENCY | _EXCLUDE_IDLE | (_EXCLUDE_KERNEL if user_only else 0)
-    sample_type = _SAMPLE_TID | _SAMPLE_TIME | _SAMPLE_CALLCHAIN
-    return _attributes(_CPU_CLOCK, rate_hz, sample_type, flags, max_frames, _SAMPLES_A_WAKE_UP)
+    flags = _FREQUENCY | _EXCLUDE_IDLE | (EXCLUDE_KERNEL if user_only else 0)
+    sample_type = SAMPLE_TID | SAMPLE_TIME | _SAMPLE_CALLCHAIN
+    return event_attributes(_CPU_CLOCK, rate_hz, sample_type, flags, max_frames, _SAMPLES_A_WAKE_UP)
 
 
 def side_attributes(*, user_only: bool = False) -> bytes:
     """Who lived where: code that is mapped, names, programs, starts, ends. Half a ring wakes who polls it."""
-    flags = _MMAP | _MMAP2 | _COMM | _COMM_EXEC | _TASK | (_EXCLUDE_KERNEL if user_only else 0)
-    return _attributes(_DUMMY, 0, _SAMPLE_TID | _SAMPLE_TIME, flags)
+    flags = _MMAP | _MMAP2 | COMM | COMM_EXEC | _TASK | (EXCLUDE_KERNEL if user_only else 0)
+    return event_attributes(_DUMMY, 0, SAMPLE_TID | SAMPLE_TIME, flags)
 
 
 def silent(attributes: bytes) -> bytes:
     """The same for an event that records nothing itself, and whose ring others write to."""
     (sample_type,) = struct.unpack_from("=Q", attributes, 24)
     (flags,) = struct.unpack_from("=Q", attributes, 40)
-    kept = flags & (_EXCLUDE_KERNEL | _SAMPLE_ID_ALL)
-    return _attributes(_DUMMY, 0, sample_type, kept, struct.unpack_from("=H", attributes, _MAX_STACK_AT)[0])
+    kept = flags & (EXCLUDE_KERNEL | _SAMPLE_ID_ALL)
+    return event_attributes(
+        _DUMMY, 0, sample_type, kept, struct.unpack_from("=H", attributes, _MAX_STACK_AT)[0]
+    )
 
 
 def inherited(attributes: bytes) -> bytes:
@@ -72,9 +74,10 @@ def inherited(attributes: bytes) -> bytes:
     return attributes[:40] + struct.pack("=Q", flags | _INHERIT) + attributes[48:]
 
 
-def _attributes(
+def event_attributes(
     config: int, rate_hz: int, sample_type: int, flags: int, max_frames: int = 0, wakes_after: int = 0
 ) -> bytes:
+    """The attributes of an event of software, with our clock; without a frequency `rate_hz` is its period."""
     fields = bytearray(_ATTRIBUTES_BYTES)
     flags |= _SAMPLE_ID_ALL | _USE_CLOCK | _WRITE_BACKWARD
     head = (_TYPE_SOFTWARE, len(fields), config, rate_hz, sample_type, 0, flags)

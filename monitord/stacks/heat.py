@@ -54,16 +54,18 @@ class Heat:
             (thread for thread in fresh if thread in scores and thread[0] not in excluded),
             key=lambda thread: (thread[0] not in watched, -scores[thread], thread),
         )
+        found: dict[Thread, bool] = {}
         places = {True: at_most, False: at_most}
-        ran = [thread for thread in ran if _takes(places, without_python(thread[0]))]
-        found = {thread: of_process[thread[0]] >= _LEAST or thread[0] in watched for thread in ran}
+        for thread in ran:
+            pid = thread[0]
+            has_none = without_python(pid)
+            if places[has_none]:
+                places[has_none] -= 1
+                found[thread] = of_process[pid] >= _LEAST or pid in watched
+            elif not places[not has_none]:
+                break
         self.is_hot = any(found.values())
         return found
-
-
-def _takes(places: dict[bool, int], kind: bool) -> bool:
-    places[kind] -= 1
-    return places[kind] >= 0
 
 
 class Allowance:
