@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from monitord.actions.moments import Leader, Moment
-from monitord.actions.recorders_box import Lately, RecordersBox, boot_ns, is_late
+from monitord.actions.recorders_box import LastSeconds, RecordersBox, boot_ns, is_late
 from monitord.profiles.consumers import Consumer
 from monitord.profiles.ring_document import Ring
 from monitord.profiles.ring_slice import ran
@@ -41,16 +41,16 @@ def with_functions(shown: Moment, box: RecordersBox, step_s: float | None = None
     )
 
 
-def with_late_functions(shown: Moment, lately: Lately) -> Moment:
+def with_late_functions(shown: Moment, last_seconds: LastSeconds) -> Moment:
     """Return a moment of now with the functions that those that lead were seen in a little earlier."""
-    ring = lately.ring()
-    if ring is None:
+    seen = last_seconds.seen()
+    if seen is None:
         return shown
-    known = {one.pid: one for one in ran(ring, 0, (ring.ended_ns - ring.began_ns) / _NS_PER_S)}
+    ended_ns, known = seen
     leaders = tuple(_named(one, known.get(one.pid)) for one in shown.leaders)
     if leaders == tuple(shown.leaders):
         return shown
-    ago_s = (boot_ns(shown.at) - ring.ended_ns) / _NS_PER_S
+    ago_s = (boot_ns(shown.at) - ended_ns) / _NS_PER_S
     note = f"functions of others are from the recorder's black box, {max(0.0, ago_s):.0f} s ago"
     return replace(shown, leaders=leaders, notes=(*shown.notes, note))
 
@@ -65,7 +65,7 @@ def _seconds(shown: Moment, step_s: float | None) -> tuple[datetime, datetime]:
 
 def _consumers(ring: Ring, since_ns: int, until_ns: int) -> Sequence[Consumer]:
     """None where the document knows less than two seconds of them: then nothing is known."""
-    since_s, until_s = ((at_ns - ring.began_ns) / _NS_PER_S for at_ns in (since_ns, until_ns))
+    since_s, until_s = map(ring.seconds_at, (since_ns, until_ns))
     is_known = until_s >= min(_OVER.total_seconds(), until_s - since_s)
     return ran(ring, since_s, until_s) if is_known else ()
 

@@ -130,7 +130,7 @@ class LiveStacks:
             raise NotFoundError("cannot show stacks of that time: nothing ran that may be looked at")
         with tempfile.TemporaryDirectory(prefix="monitord-stacks-") as folder:
             ring = read_ring(BytesIO(named(found, Path(folder))))
-        tree = as_plain(cut(ring, 0, (ring.ended_ns - ring.began_ns) / _NS_PER_S))
+        tree = as_plain(cut(ring, 0, ring.seconds_at(ring.ended_ns)))
         tree["tree"]["notes"] = [*tree["tree"]["notes"], *_limits(status, why_not)]
         return Stacks(since, until, {"kind": "now", "scope": status["scope"]}, (), tree)
 

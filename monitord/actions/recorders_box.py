@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 
 from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError, PermissionDeniedError, UnreachableError
+from monitord.profiles.consumers import Consumer
 from monitord.profiles.ring_document import Ring, read_ring
-from monitord.profiles.ring_slice import Slice, cut
+from monitord.profiles.ring_slice import Slice, cut, ran
 from monitord.recorder.requesting import ask_span
 from monitord.recorder.requests import LONGEST_S
 from monitord.recorder.status import read_status
@@ -67,7 +69,7 @@ class RecordersBox:
         ring = self.span(since_ns, until_ns)
         if ring is None:
             return None, self.why_not
-        return cut(ring, *((at_ns - ring.began_ns) / _NS_PER_S for at_ns in (since_ns, until_ns))), ""
+        return cut(ring, ring.seconds_at(since_ns), ring.seconds_at(until_ns)), ""
 
     def _asked(self, since_ns: int, until_ns: int) -> Ring | None:
         if until_ns <= since_ns or time.monotonic() - self._failed_s < _ASKS_AGAIN_AFTER_S:
@@ -89,25 +91,32 @@ def _is_within(since_ns: int, until_ns: int, part: tuple[int, int, Ring]) -> boo
     return part[0] <= since_ns + _SAME_SPAN_NS and until_ns <= part[1] + _SAME_SPAN_NS
 
 
-class Lately:
-    """The last ten seconds, ten seconds old at most; asked on a thread of its own, so that nobody waits."""
+class LastSeconds:
+    """Who ran in the last ten seconds, ten seconds old at most; asked on its own thread: nobody waits."""
 
     def __init__(self, box: RecordersBox) -> None:
         self._box = box
-        self._ring: Ring | None = None
+        self._seen: tuple[int, Mapping[int, Consumer]] | None = None
         self._thread: threading.Thread | None = None
 
-    def ring(self) -> Ring | None:
-        """Return the last answer, if it is of the last half a minute; one that is old is asked for anew."""
-        age_s = (now_ns() - self._ring.ended_ns) / _NS_PER_S if self._ring is not None else float("inf")
+    def seen(self) -> tuple[int, Mapping[int, Consumer]] | None:
+        """Return when they ended, by CLOCK_BOOTTIME, and who ran, by pid; None where that is not known.
+
+        What is old is asked for anew, and half a minute later no longer told.
+        """
+        seen = self._seen
+        age_s = (now_ns() - seen[0]) / _NS_PER_S if seen is not None else float("inf")
         if age_s > _LATELY_S and (self._thread is None or not self._thread.is_alive()):
             self._thread = threading.Thread(target=self._ask, name="recorder's box", daemon=True)
             self._thread.start()
-        return self._ring if age_s < 3 * _LATELY_S else None
+        return seen if age_s < 3 * _LATELY_S else None
 
     def _ask(self) -> None:
         until_ns = now_ns()
-        self._ring = self._box.span(until_ns - int(_LATELY_S * _NS_PER_S), until_ns) or self._ring
+        ring = self._box.span(until_ns - int(_LATELY_S * _NS_PER_S), until_ns)
+        if ring is not None:
+            consumers = ran(ring, 0, ring.seconds_at(ring.ended_ns))
+            self._seen = ring.ended_ns, {one.pid: one for one in consumers}
 
 
 def now_ns() -> int:

@@ -18,7 +18,7 @@ from monitord.actions.live_readings import LiveReadings
 from monitord.actions.moment_incidents import incident_of
 from monitord.actions.moment_shapes import totals_row
 from monitord.actions.moments import Leader, Moment, leader_of, totals_of
-from monitord.actions.recorders_box import Lately, RecordersBox
+from monitord.actions.recorders_box import LastSeconds, RecordersBox
 from monitord.actions.workspace import Workspace
 from monitord.export.encoding import iso
 from monitord.export.shapes import consumer_row
@@ -70,16 +70,16 @@ def live_moments(workspace: Workspace, interval_s: float, goes_on: GoesOn) -> It
     Where the caller's own box does not see everybody, functions of the others are the recorder's, if it
     tells. Where nobody knows any, that is said, with what to type.
     """
-    lately = Lately(RecordersBox(workspace))
+    last_seconds = LastSeconds(RecordersBox(workspace))
     with _functions(workspace) as functions, LiveReadings(workspace) as readings:
         if not functions.sees_all:
-            lately.ring()  # by the first second it is there
+            last_seconds.seen()  # by the first second it is there
         while goes_on(interval_s):
             seen = functions.since_last()
             live = _joined(seen, readings.look(), readings.incidents())
-            yield (
-                live if functions.sees_all else replace(live, moment=with_late_functions(live.moment, lately))
-            )
+            if not functions.sees_all:
+                live = replace(live, moment=with_late_functions(live.moment, last_seconds))
+            yield live
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,10 @@ class Ring:
     notes: Sequence[str] = field(default=())
     since_ns: int | None = None
 
+    def seconds_at(self, at_ns: int) -> float:
+        """Return a moment of CLOCK_BOOTTIME in seconds from the beginning."""
+        return (at_ns - self.began_ns) / 1e9
+
     def process_of(self, thread: int) -> int:
         """Return the number of the process that a sample's thread belongs to."""
         found = self.threads[thread]

@@ -58,10 +58,8 @@ def _written(loaded: LoadedConfig, *names: str) -> Iterator[tuple[str, str]]:
     for name in names:
         section, _, key = name.partition(".")
         url = getattr(getattr(loaded.settings, section), key)
-        if url:
-            from monitord.storage.artefacts.secret_sources import (
-                is_source,
-            )  # a recorder without a URL needs none
+        if url:  # a recorder without any loads nothing for them
+            from monitord.storage.artefacts.secret_sources import is_source
 
             if not is_source(url):
                 yield name, url

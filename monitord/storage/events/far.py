@@ -246,14 +246,14 @@ class FarEvents:
             return self.events.create_index(index)
         if index.name in self.events.indexes():
             return False
+        drop = f'DROP INDEX CONCURRENTLY IF EXISTS "{self._schema}".{index.name}'
         try:
-            # What was begun and never ended lies there under its name, and serves nobody.
-            self._alone(f'DROP INDEX CONCURRENTLY IF EXISTS "{self._schema}".{index.name}')
+            self._alone(drop)  # what was begun and never ended lies there under its name, and serves nobody
             self._alone(creation_of(index, f'"{self._schema}".event', "INDEX CONCURRENTLY"))
         except StorageError:
             with suppress(StorageError):
                 self.more_time()
-                self._alone(f'DROP INDEX CONCURRENTLY IF EXISTS "{self._schema}".{index.name}')
+                self._alone(drop)
             raise
         return True
 

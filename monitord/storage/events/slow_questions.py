@@ -100,7 +100,7 @@ def count_slow(database: Path, shapes: Iterable[Shape], now: datetime | None = N
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute("BEGIN IMMEDIATE")
             row = connection.execute(_READ, [STATE_KEY]).fetchone()
-            known = _decoded(row[0]) if row else []
+            known = counts_in(_value_of(row[0]), now) if row else []
             data = encode(_text_of(_with(known, shapes, now)).encode("ascii"))
             times_us = [int(moment.timestamp() * 1e6) for moment in (now, now + KEPT)]
             connection.execute(_WRITE, [STATE_KEY, data, *times_us, secrets.token_hex(8)])
@@ -118,7 +118,7 @@ def counts_in(value: object, now: datetime) -> list[Counted]:
 
 
 def _with(known: Collection[Counted], shapes: Iterable[Shape], now: datetime) -> list[Counted]:
-    by_shape = {each.shape: each for each in known if now - KEPT < each.last_at}
+    by_shape = {each.shape: each for each in known}
     for shape in shapes:
         before = by_shape.get(shape)
         times = min(before.times + 1 if before else 1, _MOST_TIMES)
@@ -126,12 +126,11 @@ def _with(known: Collection[Counted], shapes: Iterable[Shape], now: datetime) ->
     return sorted(by_shape.values(), key=lambda each: each.last_at, reverse=True)[:MOST_SHAPES]
 
 
-def _decoded(data: Any) -> list[Counted]:
+def _value_of(data: Any) -> object:
     try:
-        rows = json.loads(decode(data)) if isinstance(data, bytes) else []
+        return json.loads(decode(data)) if isinstance(data, bytes) else None
     except (StateUnavailableError, ValueError, TypeError, RecursionError):
-        return []
-    return [each for each in map(_counted, rows if isinstance(rows, list) else []) if each]
+        return None
 
 
 def _counted(row: Any) -> Counted | None:

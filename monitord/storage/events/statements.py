@@ -96,9 +96,7 @@ class QueryOptimizer:
         values |= {name: text_cell(name, getattr(wanted, name)) for name in _TEXTS}
         values = {name: value for name, value in values.items() if value is not None}
         tells_more = any(getattr(wanted, name) is not None for name in _TELLING)
-        is_whole = (
-            wanted.module is not None and wanted.function is not None
-        )  # the module's index ends with it
+        is_whole = wanted.module is not None and wanted.function is not None  # the index ends with arity
         unindexed = "arity" if tells_more and not is_whole else None
         conditions = [f"{'+' if name == unindexed else ''}{name} = :{name}" for name in values]
         if wanted.event_type is not None:
