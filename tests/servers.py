@@ -20,6 +20,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal
 
@@ -96,6 +97,23 @@ class RedisServer:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+
+@contextlib.contextmanager
+def s3_answered_by(handler: type[BaseHTTPRequestHandler], folder: Path, bucket: str) -> Iterator[str]:
+    """The URL of a bucket whose every request the handler answers; keys that nobody checks lie in `folder`."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    for name in ("id", "secret"):
+        (folder / name).write_text("x\n")
+    keys = f"access_key_id_file={folder}/id&secret_access_key_file={folder}/secret"
+    try:
+        yield f"s3://{bucket}?endpoint=http://127.0.0.1:{server.server_port}&region=us-east-1&{keys}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 class S3Server:

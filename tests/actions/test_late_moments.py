@@ -13,7 +13,7 @@ import pytest
 from monitord.actions.late_moments import with_functions, with_late_functions
 from monitord.actions.machine_spans import span
 from monitord.actions.moments import Leader, Moment
-from monitord.actions.recorders_box import Lately, RecordersBox, now_ns
+from monitord.actions.recorders_box import LastSeconds, RecordersBox, now_ns
 from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError
 from monitord.model import SnapshotRequest
@@ -112,10 +112,10 @@ def test_a_span_of_the_last_seconds_has_the_functions_of_all_that_ran(
 
 
 def test_now_has_functions_of_a_little_earlier_as_soon_as_they_are_there(box: RecordersBox) -> None:
-    lately = Lately(box)
+    last_seconds = LastSeconds(box)
     shown = Moment(datetime.now(UTC), leaders=(Leader(LED, "led", 7.0), Leader(5, "idle", 0.0)))
     deadline_s = time.monotonic() + PATIENCE_S
-    while (found := with_late_functions(shown, lately)) is shown:
+    while (found := with_late_functions(shown, last_seconds)) is shown:
         assert time.monotonic() < deadline_s
         time.sleep(0.01)
     assert [(one.pid, one.cpu_percent, one.function) for one in found.leaders] == [
@@ -126,10 +126,10 @@ def test_now_has_functions_of_a_little_earlier_as_soon_as_they_are_there(box: Re
 
 
 def test_without_a_recorder_now_is_as_it_was_read(data_dir: Path) -> None:
-    lately = Lately(RecordersBox(Workspace(data_dir)))
+    last_seconds = LastSeconds(RecordersBox(Workspace(data_dir)))
     shown = Moment(datetime.now(UTC), leaders=(Leader(LED, "led", 7.0),))
     for _ in range(20):
-        assert with_late_functions(shown, lately) is shown
+        assert with_late_functions(shown, last_seconds) is shown
         time.sleep(0.01)
 
 

@@ -94,31 +94,34 @@ def test_a_time_that_nobody_can_have_written_costs_no_other_row_its_number(here,
     assert here("show", three[2]).code == 0
 
 
-def test_a_long_list_looks_at_each_incident_once(store, new_incident, monkeypatch) -> None:
-    """The weeks of two pages overlap: read anew for each page, a list of thousands took seconds more."""
-    now = datetime.now(UTC)
-    for hours in range(9):
-        store.save_incident(new_incident(at=now - timedelta(hours=hours), hotspots=(HOT,), pid=100 + hours))
-    looked_at = []
+@pytest.fixture
+def looked_at(monkeypatch) -> list[object]:
+    """The incidents that were looked at for the number of a week."""
+    found: list[object] = []
     recognised = similar._recognised
-    monkeypatch.setattr(similar, "_PAGE", 3)
-    monkeypatch.setattr(similar, "_recognised", lambda row: looked_at.append(1) or recognised(row))
+    monkeypatch.setattr(similar, "_recognised", lambda row: found.append(row) or recognised(row))
+    return found
+
+
+def times_of(store, new_incident, count: int, limit: int) -> list[int | None]:
+    """How often the newest rows came in their week, where the same thing came once an hour."""
+    now = datetime.now(UTC)
+    for hours in range(count):
+        store.save_incident(new_incident(at=now - timedelta(hours=hours), hotspots=(HOT,), pid=100 + hours))
     with StoreReader(store.data_dir) as reader:
-        rows = list(similar.with_times(reader, reader.recent(RecentFilter(limit=9))))
-    assert [row.times_this_week for row in rows] == [9, 8, 7, 6, 5, 4, 3, 2, 1]
+        rows = similar.with_times(reader, reader.recent(RecentFilter(limit=limit)))
+        return [row.times_this_week for row in rows]
+
+
+def test_a_long_list_looks_at_each_incident_once(store, new_incident, looked_at, monkeypatch) -> None:
+    """The weeks of two pages overlap: read anew for each page, a list of thousands took seconds more."""
+    monkeypatch.setattr(similar, "_PAGE", 3)
+    assert times_of(store, new_incident, 9, 9) == [9, 8, 7, 6, 5, 4, 3, 2, 1]
     assert len(looked_at) == 9
 
 
-def test_of_a_week_that_is_too_full_nothing_is_read(store, new_incident, monkeypatch) -> None:
+def test_of_a_week_that_is_too_full_nothing_is_read(store, new_incident, looked_at, monkeypatch) -> None:
     """When not even the newest row can have a number, only the oldest incident that was found says so."""
-    now = datetime.now(UTC)
-    for hours in range(6):
-        store.save_incident(new_incident(at=now - timedelta(hours=hours), hotspots=(HOT,), pid=100 + hours))
-    looked_at = []
-    recognised = similar._recognised
     monkeypatch.setattr(similar, "MOST_OF_A_WEEK", 5)
-    monkeypatch.setattr(similar, "_recognised", lambda row: looked_at.append(1) or recognised(row))
-    with StoreReader(store.data_dir) as reader:
-        rows = list(similar.with_times(reader, reader.recent(RecentFilter(limit=2))))
-    assert [row.times_this_week for row in rows] == [None, None]
+    assert times_of(store, new_incident, 6, 2) == [None, None]
     assert len(looked_at) == 1

@@ -227,9 +227,9 @@ def test_a_path_with_a_nul_in_it_is_refused_in_one_line() -> None:
 
 def test_where_evidence_lies_is_said_without_reading_the_source(tmp_path: Path) -> None:
     """Another user may ask than the one that may read it."""
-    (tmp_path / "c.toml").write_text(written("storage.url", "file:/root/only"))
+    (tmp_path / "c.toml").write_text(written("storage.url", "file:/etc/monitord/bucket.url"))
     said = place_of(load(tmp_path / "c.toml", {}).settings.storage, tmp_path, "a-key")
-    assert said == "a-key, at the URL in file:/root/only"
+    assert said == "a-key, at the URL in file:/etc/monitord/bucket.url"
 
 
 def test_an_endpoint_is_read_from_a_file_however_its_path_is_written(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ from monitord.storage.artefacts.errors import (
 )
 from monitord.storage.artefacts.wrappers.retried import Patience
 from monitord.storage.objects import Absent, Objects, open_objects
-from tests.servers import FaultProxy, S3Server
+from tests.servers import FaultProxy, S3Server, s3_answered_by
 
 PATH = "v1/incident/date=2026-11-20/host=007/day.parquet"
 LARGE = bytes(range(256)) * 20_000
@@ -270,24 +270,13 @@ def test_a_bucket_whose_folders_never_end_is_left_off(
         def log_message(self, *_arguments: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    for name in ("id", "secret"):
-        (tmp_path / name).write_text("x\n")
-    keys = f"access_key_id_file={tmp_path}/id&secret_access_key_file={tmp_path}/secret"
-    url = f"s3://endless?endpoint=http://127.0.0.1:{server.server_port}&region=us-east-1&{keys}"
-    try:
+    with s3_answered_by(Endless, tmp_path, "endless") as url:
         with closing(open_objects(url)) as objects, pytest.raises(StorageError, match="cannot list v1: more"):
             objects.folders("v1")
         count = len(asked)
         assert count > 3
         time.sleep(0.5)  # not for an event: whether it goes on
         assert len(asked) <= count + 1
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_where_no_sum_is_told_the_bytes_are_compared(s3_server: S3Server, tmp_path: Path) -> None:

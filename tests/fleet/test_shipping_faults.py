@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import msgspec
@@ -31,7 +31,7 @@ from monitord.storage.artefacts.errors import AccessDeniedError, TransientError
 from monitord.storage.objects import open_objects
 from tests.fleet.hosts import Bucket, Host, ids
 from tests.fleet.kill_steps import OPTIONS
-from tests.servers import FaultProxy, S3Server
+from tests.servers import FaultProxy, S3Server, s3_answered_by
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -332,22 +332,11 @@ def test_a_right_that_is_missing_is_named_with_the_fix(tmp_path: Path) -> None:
         def log_message(self, *_arguments: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Closed)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    for name in ("id", "secret"):
-        (tmp_path / name).write_text("x\n")
-    keys = f"access_key_id_file={tmp_path}/id&secret_access_key_file={tmp_path}/secret"
-    url = f"s3://closed?endpoint=http://127.0.0.1:{server.server_port}&region=us-east-1&{keys}"
-    host = Host(tmp_path / "one", url)
-    host.save(datetime.now(UTC))
-    try:
+    with s3_answered_by(Closed, tmp_path, "closed") as url:
+        host = Host(tmp_path / "one", url)
+        host.save(datetime.now(UTC))
         with pytest.raises(AccessDeniedError, match="403"):
             shipping.ship(host.workspace)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
     told = recorder.status(host.workspace)["ship"]
     assert "AccessDenied" in told["last_error"]
     assert "s3:PutObject" in told["fix"]
