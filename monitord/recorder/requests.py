@@ -77,17 +77,20 @@ class RequestServer:
             listener.close()
 
     def _serve(self, listener: socket.socket, closing: threading.Event) -> None:
+        counted_s = time.thread_time()
         while not closing.is_set():
             try:
                 connection, _address = listener.accept()
             except OSError:  # closed, or there are no descriptors left
                 closing.wait(_NO_DESCRIPTORS_S)
                 continue
-            used_s = time.thread_time()
             with connection, contextlib.suppress(OSError):  # who asked may be gone
                 self._answer(connection, closing)
-            # After what is refused, or hangs up, too: else a loop of such keeps a core busy.
-            closing.wait(min(_REST_TIMES * (time.thread_time() - used_s), _LONGEST_REST_S))
+            # After what is refused, or hangs up, too: else a loop of such keeps a core busy. What accepting
+            # and resting take counts with the next one.
+            used_s = time.thread_time() - counted_s
+            counted_s += used_s
+            closing.wait(min(_REST_TIMES * used_s, _LONGEST_REST_S))
 
     def _answer(self, connection: socket.socket, closing: threading.Event) -> None:
         connection.settimeout(_HEARD_WITHIN_S)
