@@ -83,7 +83,7 @@ class PostgresServer:
         ).returncode
 
     def stop(self) -> None:
-        """End it at once, whoever is still connected; nothing is written any more."""
+        """End it at once, also with clients connected; it writes nothing more."""
         self.process.send_signal(signal.SIGQUIT)
         try:
             self.process.wait(PATIENCE_S)

@@ -104,7 +104,7 @@ def test_profilers_of_root_write_elsewhere(workspace: Workspace, elsewhere: Path
 def test_what_is_restored_becomes_the_services_from_the_inside_out(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever is given a folder could put links in it for what is given next."""
+    """The new owner of a folder could put links into it before the files below change hands."""
     back_up(workspace, tmp_path / "backup")
     empty = Workspace(tmp_path / "empty", workspace.config_path)
     empty.data_dir.mkdir(mode=0o700)

@@ -243,7 +243,7 @@ def test_explain_tells_the_daemons_view_and_says_so(here, store, data_dir) -> No
 
 
 def test_explain_looks_itself_without_a_daemon(burner, here) -> None:
-    """Whoever sleeps used nothing in that second; a burner something, however crowded the machine is."""
+    """A stopped process used no CPU in that second; a burner used some, also on a crowded machine."""
 
     def looked(pid: int) -> dict[str, dict[str, Any]]:
         answer = here("explain", "--pid", str(pid), "-o", "json")

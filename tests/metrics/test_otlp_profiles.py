@@ -227,7 +227,7 @@ def test_a_profile_without_stacks_makes_no_request() -> None:
 
 @pytest.mark.parametrize("number", [0, -1, 2**40, 10**15])
 def test_hostile_names_and_numbers_stay_texts_of_bounded_length(number: int) -> None:
-    """No escape, no line, no surrogate; what is no line of the protocol's is none."""
+    """Escapes and surrogates do not pass; a line number outside of the range is moved into it."""
     frames = [Frame(HOSTILE, HOSTILE, number, HOSTILE, "unheard of")]
     profile = Profile(HOSTILE, frames, {(Thread(HOSTILE, number, number), (0, 0)): number or 1}, 1, HOSTILE)
     for message in requests_of(profile):
