@@ -32,6 +32,7 @@ clear_below = 30
 match.pids = [{pid}]  # whatever else this machine is busy with takes no capture away
 [capture]
 duration_s = 4
+max_load_per_cpu = 10000  # a demonstration is to work on a crowded machine, too
 """
 
 

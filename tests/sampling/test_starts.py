@@ -15,7 +15,8 @@ from monitord.sampling import Sampler
 from tests.patience import PATIENCE_S
 
 RULE = Rule("starts", TriggerMetric.SPAWN_STORM, above=Threshold(60, "count"), window_s=2)
-LOOP = "ulimit -t 30; i=0; while [ $i -lt 20000 ]; do /bin/true; i=$((i+1)); done"
+# It goes on until it is named, and each of its children uses a millisecond: others start programs that use more.
+LOOP = """ulimit -t 240; while :; do sh -c 'i=0; while [ $i -lt 1000 ]; do i=$((i+1)); done'; done"""
 THREADS = """
 import resource, threading, time
 resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
