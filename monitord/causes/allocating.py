@@ -146,7 +146,7 @@ def judged(before: OfProcess, after: OfProcess, group: str, gained: int) -> Judg
     brought = faults.get("pages", {}).get(group, 0.0) * PAGE_BYTES
     stacks = [one for one in faults.get("stacks", []) if one[0] == group]
     samples = sum(one[2] for one in stacks)
-    if why := _elsewhere(before, after):
+    if why := _elsewhere(before, after, gained):
         return Judged(why=why)
     if samples < LEAST_SAMPLES:
         return Judged(why=f"too few were seen to tell: {counted(samples, 'sample')}")
@@ -155,14 +155,21 @@ def judged(before: OfProcess, after: OfProcess, group: str, gained: int) -> Judg
     return _most(stacks, brought, gained)
 
 
-def _elsewhere(before: OfProcess, after: OfProcess) -> str:
-    """Why most page faults were not seen; empty: they were."""
+def _elsewhere(before: OfProcess, after: OfProcess, gained: int) -> str:
+    """Why page faults that were not seen may be all that matters; empty: they are few.
+
+    A block that is given back leaves its place to another, whose page faults may be those not seen.
+    """
+    if before.get("image") != after.get("image"):
+        return "another program runs in it since"
     faults = after.get("faults", {})
     happened = after.get("minor_faults", 0) - before.get("minor_faults", 0)
-    if faults.get("counted", 0) >= _SEEN_SHARE * happened:
+    unseen = happened - faults.get("counted", 0)
+    if unseen <= (1 - _SEEN_SHARE) * min(happened, gained / PAGE_BYTES):
         return ""
     part = words.share(faults.get("counted", 0), happened)
-    return f"{part} of them were in the {counted(faults.get('threads', 0), 'thread')} that could be watched"
+    where = f"in the {counted(faults.get('threads', 0), 'thread')} that could be watched"
+    return f"{part} of them were {where}; others may have brought in {words.size(unseen * PAGE_BYTES)}"
 
 
 def _why_not(before: OfProcess, after: OfProcess, brought: float, gained: int) -> str:
@@ -174,7 +181,7 @@ def _why_not(before: OfProcess, after: OfProcess, brought: float, gained: int) -
     if brought > _MOST_BROUGHT * gained:
         return f"they brought in {words.size(brought)}, of which most was given back"
     if brought < _LEAST_BROUGHT * gained:
-        return f"they brought in {words.share(brought, gained)} of it"
+        return f"they tell who brought in {words.share(brought, gained)} of it"
     began_s, ended_s = before.get("at_s", 0.0), after.get("at_s", 0.0)
     first_s, last_s = faults.get("times_s", (began_s, ended_s))
     lasted_s = ended_s - began_s

@@ -31,6 +31,7 @@ _MOSTLY = 0.1  # of the pages, left out at both ends of the time in which they c
 _REFUSALS = {
     errno.EACCES: "not permitted; sudo sysctl kernel.perf_event_paranoid=1, or record with CAP_PERFMON",
     errno.EPERM: "not permitted; record with CAP_PERFMON, where the container lets perf events through",
+    errno.EBUSY: "it was not among the four processes that were watched",
     errno.ENOMEM: "no more memory may be locked; raise LimitMEMLOCK of the service, or ulimit -l",
     errno.ENOSYS: "this is known only of Linux on x86-64",
 }
@@ -81,12 +82,11 @@ def _last_of_each(rings: Sequence[faults.Read]) -> list[tuple[float, faults.Faul
     since_ns = max((ring.changed_ns for ring in rings), default=0)
     newest: dict[int, tuple[float, faults.Fault]] = {}
     for ring in rings:
-        weight = ring.counted / len(ring.faults) if ring.faults else 0.0
         for fault in ring.faults:
             page = fault.address // procfs.PAGE_BYTES
             known = newest.get(page)
             if fault.at_ns > since_ns and (known is None or known[1].at_ns < fault.at_ns):
-                newest[page] = weight, fault
+                newest[page] = ring.weight, fault
     return list(newest.values())
 
 

@@ -52,7 +52,10 @@ class Faults(TypedDict, total=False):
 
 
 class OfProcess(TypedDict, total=False):
-    """What one process holds; `no_python` says why there is no census. `minor_faults`: so far."""
+    """What one process holds; `no_python` says why there is no census. `minor_faults`: so far.
+
+    `image`: where its program's code and stack begin; zeros where that may not be known.
+    """
 
     at_s: float
     mappings: Mappings
@@ -60,6 +63,7 @@ class OfProcess(TypedDict, total=False):
     python: Objects
     no_python: str
     minor_faults: int
+    image: list[int]
     faults: Faults
 
 

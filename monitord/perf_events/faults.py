@@ -14,14 +14,15 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import cycle
 
 from monitord.perf_events import perf_event, records
 
-PERIOD = 64
-"""One of so many faults is kept: a quarter of a megabyte of small pages."""
+PERIODS = (64, 512)
+"""One of so many faults is kept, a quarter of a megabyte of small pages; and fewer, to reach back further."""
 REGISTERS = 17
 THREADS_AT_MOST = 16
-_ALL_BYTES = 512 * 1024  # of all rings together: the newest 400 faults
+_ALL_BYTES = 512 * 1024  # of all rings together: the newest 200 faults of each period
 _STACK_BYTES = 1016  # what an allocator and the functions that call it need; with its length a multiple of 8
 _FIRST = 64  # of the numbers that descriptors get which a child inherits
 
@@ -47,16 +48,16 @@ class Fault:
     stack: bytes
 
 
-def _attributes(*, user_only: bool) -> bytes:
+def _attributes(period: int, *, user_only: bool) -> bytes:
     kinds = perf_event.SAMPLE_TID | perf_event.SAMPLE_TIME | _ADDRESS | _REGISTERS | _STACK
     flags = perf_event.COMM | perf_event.COMM_EXEC | (perf_event.EXCLUDE_KERNEL if user_only else 0)
-    fields = bytearray(perf_event.event_attributes(_MINOR_FAULTS, PERIOD, kinds, flags))
+    fields = bytearray(perf_event.event_attributes(_MINOR_FAULTS, period, kinds, flags))
     struct.pack_into("=QI", fields, _REGISTERS_AT, _WANTED, _STACK_BYTES)
     return bytes(fields)
 
 
 class Watch:
-    """Rings of the page faults of some threads of a process; close it."""
+    """Rings of the page faults of some threads of a process, one a period and thread; close it."""
 
     def __init__(self, threads: list[int]) -> None:
         """Open them. Raises OSError where none is granted. A thread that has ended is left out."""
@@ -64,21 +65,26 @@ class Watch:
             raise OSError(errno.ENOSYS, "stacks of page faults are read on x86-64 alone")
         self._rings: list[perf_event.Ring] = []
         kept = threads[:THREADS_AT_MOST]
-        self._size_bytes = max(mmap.PAGESIZE, _ALL_BYTES >> (max(1, len(kept)) - 1).bit_length())
+        number = len(PERIODS) * max(1, len(kept))
+        self._size_bytes = max(mmap.PAGESIZE, _ALL_BYTES >> (number - 1).bit_length())
         refusal = OSError(errno.ESRCH, os.strerror(errno.ESRCH))
         for thread in kept:
+            before = len(self._rings)
             try:
-                self._rings.append(self._opened(thread))
+                for period in PERIODS:
+                    self._rings.append(self._opened(thread, period))
             except OSError as error:
                 refusal = error
+                while len(self._rings) > before:
+                    self._rings.pop().close()
         if not self._rings:
             raise refusal
 
-    def _opened(self, thread: int) -> perf_event.Ring:
+    def _opened(self, thread: int, period: int) -> perf_event.Ring:
         try:
-            low = perf_event.open_event(_attributes(user_only=False), thread, perf_event.NO_CPU)
+            low = perf_event.open_event(_attributes(period, user_only=False), thread, perf_event.NO_CPU)
         except PermissionError:  # kernel.perf_event_paranoid 2: what the kernel copies to memory is not seen
-            low = perf_event.open_event(_attributes(user_only=True), thread, perf_event.NO_CPU)
+            low = perf_event.open_event(_attributes(period, user_only=True), thread, perf_event.NO_CPU)
         try:
             fd = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _FIRST)
         finally:
@@ -100,10 +106,15 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What one ring holds, the newest first; and how many faults its event has counted."""
+    """What is known of one thread, the newest fault first; and how many faults its event has counted.
+
+    Each fault stands for `weight` of all, where the ring reaches back to the beginning; else of the newest,
+    and those that came before are nobody's.
+    """
 
     faults: list[Fault]
     counted: int
+    weight: float
     changed_ns: int
     """When the process ran another program for the last time; 0: not known of."""
 
@@ -111,16 +122,23 @@ class Read:
 def read(told: str) -> list[Read]:
     """What the rings hold that a watch tells of. Raises OSError, ValueError."""
     size, _, numbers = told.partition(":")
-    found = []
-    for number in numbers.split(","):
-        ring = perf_event.Ring(b"", 0, 0, int(size), fd=int(number))
-        try:
-            (counted,) = _QUAD.unpack(os.read(ring.fd, _QUAD.size))
-            data = ring.whole()
-        finally:
-            ring.close()
-        found.append(Read(list(faults_in(data)), counted, _last_exec(data)))
-    return found
+    rings = [_read(int(size), int(fd), period) for fd, period in zip(numbers.split(","), cycle(PERIODS))]
+    threads = [rings[at : at + len(PERIODS)] for at in range(0, len(rings), len(PERIODS))]
+    return [next((one for one, is_whole in each if is_whole), each[-1][0]) for each in threads]
+
+
+def _read(size: int, number: int, period: int) -> tuple[Read, bool]:
+    """And whether nothing in the ring was overwritten."""
+    ring = perf_event.Ring(b"", 0, 0, size, fd=number)
+    try:
+        (counted,) = _QUAD.unpack(os.read(ring.fd, _QUAD.size))
+        is_whole = ring.fresh_bytes <= size
+        data = ring.whole()
+    finally:
+        ring.close()
+    found = list(faults_in(data))
+    weight = counted / len(found) if found and is_whole else float(period)
+    return Read(found, counted, weight, _last_exec(data)), is_whole
 
 
 def _last_exec(data: bytes) -> int:

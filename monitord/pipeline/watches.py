@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Collection
 
-from monitord.capture.fault_watch import Watch
+from monitord.capture.fault_watch import Unwatched, Watch
 from monitord.model import ProcessKey
 
 _AT_MOST = 4  # half a megabyte each, of memory that the kernel locks
@@ -28,9 +29,10 @@ class Watches:
             if is_room and (watch := opened()) is not None:
                 self._open[target] = watch, time.monotonic() + _LASTS_S
 
-    def of(self, target: ProcessKey) -> Watch | None:
+    def of(self, target: ProcessKey) -> Watch:
+        """What is recorded of it; without room, or after too long, that nothing is."""
         with self._lock:
-            return self._open[target][0] if target in self._open else None
+            return self._open[target][0] if target in self._open else Unwatched(errno.EBUSY)
 
     def claim(self, target: ProcessKey | None) -> None:
         """Keep it until it is settled: an alert is still to be observed."""

@@ -161,6 +161,10 @@ NOBODY = {
     "threads that were started later": (
         "pthread_t one; pthread_create(&one, 0, late, 0); pthread_join(one, 0);"
     ),
+    "one that gives back what it takes, while threads that were started later keep what lies in its place": (
+        "pthread_t one; render(160000000);"
+        "for (int n = 0; n < 4; n++) { pthread_create(&one, 0, keeps, 0); pthread_join(one, 0); }"
+    ),
     "another process": "if (!fork()) { for (int n = 0; n < 9000; n++) handle(3000); _exit(0); } wait(0);",
 }
 
@@ -168,6 +172,7 @@ NOBODY = {
 @pytest.mark.parametrize("case", NOBODY)
 def test_where_faults_do_not_say_it_no_function_is_named(case: str, built: Callable[..., str]) -> None:
     late = "OWN void *late(void *none) { for (int n = 0; n < 9000; n++) handle(3000); return 0; }"
+    late += "OWN void *keeps(void *none) { handle(16000000); return 0; }"
     with running([built(f"{late} int main(void) {{ step(); {NOBODY[case]} step(); }}")]) as program:
         cause = grown(program)
     assert cause.kind != "allocation", cause
@@ -251,12 +256,70 @@ int main(void) { pthread_t one; pthread_attr_t how; pthread_attr_init(&how); pth
         began_s = time.monotonic()
         watch = observing.watch(program.pid)
         took_s = time.monotonic() - began_s
-        assert len(watch.descriptors) in (0, 16)
+        assert len(watch.descriptors) in (0, 32)
         watch.close()
         cause = grown(program)
     assert took_s < 1
     assert cause.kind != "allocation", cause
     assert "in the 16 threads that could be watched" in dict(cause.evidence)["page faults"]
+
+
+AT_THE_END = """
+OWN void left(int size) { char *one = malloc(size); memset(one, 3, size); kept[number++] = one; }
+OWN void right(int size) { char *one = malloc(size); memset(one, 4, size); kept[number++] = one; }
+static OWN void *idles(void *none) { for (;;) pause(); }
+int main(void) { pthread_t one; for (int n = 0; n < OTHERS; n++) pthread_create(&one, 0, idles, 0);
+  step(); for (int n = 0; n < 330; n++) left(1000000); for (int n = 0; n < 110; n++) right(1000000); step(); }
+"""
+
+
+@pytest.mark.parametrize(("others", "named"), [(0, "left"), (15, "")])
+def test_who_came_last_is_not_blamed_for_all_that_came_before(
+    others: int, named: str, built: Callable[..., str]
+) -> None:
+    """A ring holds the newest: they stand for no others. With many threads each ring is short."""
+    with running([built(AT_THE_END, "gcc", f"-DOTHERS={others}")]) as program:
+        cause = grown(program)
+    assert (cause.kind == "allocation") == bool(named), cause
+    assert "right" not in cause.sentence, cause
+    assert cause.sentence.startswith(named), cause
+
+
+def test_where_another_program_runs_since_nobody_is_named(built: Callable[..., str]) -> None:
+    """What it grew by is then no growth; and rings of threads that the exec ended tell of the earlier one."""
+    text = "int main(int count, char **words) { step(); for (int n = 0; n < 9000; n++) handle(3000); if (count > 1) step();"
+    text += ' execl("/proc/self/exe", "again", "again", (char *)0); }'
+    with running([built(text)]) as program:
+        cause = grown(program, program.go_on)
+    assert cause.kind != "allocation", cause
+    assert dict(cause.evidence)["page faults"] == "another program runs in it since"
+
+
+def test_a_target_that_keeps_its_reader_waiting_costs_its_page_faults_and_nothing_else(
+    built: Callable[..., str],
+) -> None:
+    """A page under userfaultfd that nobody fills holds up who reads it until he is killed.
+
+    The reader takes what a register holds for the beginning of a block.
+    """
+    text = """
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+int main(void) { int fd = syscall(SYS_userfaultfd, O_CLOEXEC); struct uffdio_api api = { UFFD_API };
+  char *area = mmap(0, 40 << 20, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  struct uffdio_register page = { { (long)area, 4096 }, UFFDIO_REGISTER_MODE_MISSING };
+  if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &page)) { puts("refused"); return 1; }
+  step(); for (int n = 4096; n < 40 << 20; n += 4096)
+    asm volatile("movq $1, 8(%1)" : : "D"(area), "r"(area + n) : "memory");
+  step(); }
+"""
+    with running([built(text)]) as program:
+        if program.said != "ready\n":
+            pytest.skip("userfaultfd is not granted")
+        cause = grown(program)
+    assert cause.kind == "mapping that grew", cause
+    assert "not in time" in dict(cause.evidence)["page faults"]
 
 
 def test_a_program_that_floods_the_ring_costs_its_own_answer_only(built: Callable[..., str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,8 @@ def test_few_processes_are_recorded_at_once_and_none_for_ever(
         watching.arm(leak(pid))
     wait_until(lambda: len(room.looks) == 8)
     assert len(rings.open) <= 4
+    assert result_of(watching.observe(TriggerMetric.MEMORY_GROWTH, ProcessKey(8, 1))) is not None
+    assert str(room.looks[-1].watch) == str(errno.EBUSY), "that it had no room is told"
     wait_until(lambda: rings.open == [])  # no alert and no end of the window was told
 
 
