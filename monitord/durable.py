@@ -106,12 +106,6 @@ def folder_mode(*, shared: bool) -> int:
     return 0o750 if shared else 0o700
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder, and those above it that are missing, for their owner alone, whatever the umask."""
-    for missing in [one for one in (*reversed(folder.parents), folder) if not one.exists()]:
-        missing.mkdir(mode=0o700, exist_ok=True)
-
-
 def synchronise(descriptor: int) -> None:
     """Wait until the file, or the folder's list of names, is on the disk itself."""
     full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync stops at the drive's cache

@@ -6,6 +6,7 @@ resolved one by one: who owns it and who may write to it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -90,6 +91,41 @@ def open_folder(folder: Path, owners: frozenset[int]) -> int:
         os.close(current)
         raise
     return current
+
+
+def make_folder(folder: Path, *, owners: frozenset[int] = frozenset()) -> None:
+    """Make the folder, and those above it that are missing, for their owner alone, whatever the umask.
+
+    With rights that others lack: only where nobody but root, we and `owners` decides what is there, or in a
+    folder like /tmp. Else a HOME that root was left with would lead it anywhere. Raises OSError.
+    """
+    missing = [one for one in (*reversed(folder.absolute().parents), folder.absolute()) if not one.exists()]
+    if not is_privileged():
+        for one in missing:
+            one.mkdir(mode=0o700, exist_ok=True)
+    elif missing:
+        trusted = owners | {os.geteuid()}
+        above = open_folder(missing[0].parent, trusted)
+        try:
+            if not belongs_to(above, trusted) and not _is_shared(os.fstat(above)):
+                raise PermissionError(errno.EPERM, "another user can write above it", str(folder))
+            _make_within(above, [one.name for one in missing])
+        finally:
+            os.close(above)
+
+
+def _make_within(above: int, names: Sequence[str]) -> None:
+    """Make one in the other, by descriptors: none is exchanged meanwhile."""
+    held = os.dup(above)
+    try:
+        for name in names:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=held)
+            following = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=held)
+            os.close(held)
+            held = following
+    finally:
+        os.close(held)
 
 
 def belongs_to(folder: int, owners: frozenset[int]) -> bool:

@@ -9,8 +9,8 @@ from typing import cast
 from monitord.actions.files import place_file
 from monitord.config import LoadedConfig, default_path, default_text
 from monitord.config.telling import ReceiverSettings
-from monitord.durable import make_folder
 from monitord.errors import ConfigError
+from monitord.ownership import make_folder, who_asks
 from monitord.redaction import redact_argv
 from monitord.storage.artefacts.urls import shown_url
 
@@ -69,7 +69,7 @@ def write_default(named: Path | None, *, overwrite: bool) -> Path:
     """Write a commented configuration file with every key and its default, and return where it is."""
     target = named or default_path()
     try:
-        make_folder(target.parent)
+        make_folder(target.parent, owners=frozenset({who_asks()}))
         place_file(target, default_text().encode(), mode=0o644, replace=overwrite)
     except FileExistsError:
         raise ConfigError(f"cannot create {target}: it exists already; --force overwrites it") from None

@@ -15,9 +15,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from monitord.durable import make_folder
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError
-from monitord.ownership import is_privileged
+from monitord.ownership import is_privileged, make_folder
 
 _OPENS_WITHIN_S = 5.0
 _COPIES_WITHIN_S = 10.0

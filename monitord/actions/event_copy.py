@@ -27,13 +27,14 @@ from monitord.actions.workspace import Workspace
 from monitord.analytics.rows import rows_of
 from monitord.analytics.tables import INCIDENTS, Table
 from monitord.children import answer, end_with_parent
-from monitord.durable import durable_write, make_folder, read_regular
+from monitord.durable import durable_write, read_regular
 from monitord.errors import BusyError, ConfigError, MonitordError, NotFoundError, StorageError, UsageError
 from monitord.export.cleaning import Cleaner, Identities
 from monitord.fleet.day_rows import Row, RowCleaner
 from monitord.fleet.identity import HostIdentity, host_identity
 from monitord.fleet.ship_state import FOLDER
 from monitord.model import Event, counted
+from monitord.ownership import make_folder
 from monitord.recorder.locks import hold
 from monitord.storage.artefacts.secret_sources import read_url
 from monitord.storage.artefacts.urls import shown_url

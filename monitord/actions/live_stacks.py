@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import tempfile
 import threading
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monitord.actions.recorders_box import RecordersBox, boot_ns
+from monitord.actions.recorders_box import TOLD_FOR_S, Aside, RecordersBox, boot_ns, now_ns
 from monitord.actions.stacks import Stacks, check
 from monitord.actions.top import CLOSES_WITHIN_S, named, own_box, own_processes, why_not_open
 from monitord.actions.workspace import Workspace
 from monitord.errors import NotFoundError, PermissionDeniedError
 from monitord.export.encoding import iso
 from monitord.profiles.ring_document import Ring, read_ring
-from monitord.profiles.ring_slice import Slice, as_plain, cut, seconds
+from monitord.profiles.ring_slice import as_plain, cut, seconds
 
 if TYPE_CHECKING:
     from monitord.stacks.box import BlackBox
@@ -31,10 +30,11 @@ SPAN_S = 100
 _RESTS_AFTER_S = 120.0
 _NS_PER_S = 1_000_000_000
 _RECORDERS_AGE_NS = 10 * _NS_PER_S  # where there is no box of one's own
+_A_MOMENT_S = 1.0  # in which the recorder mostly answers
 
 
 class LiveStacks:
-    """One box for all who ask; may be asked from several threads, one after the other."""
+    """One box for all who ask, from any thread. While one waits for the recorder, others are answered."""
 
     def __init__(self, workspace: Workspace, rests_after_s: float = _RESTS_AFTER_S) -> None:
         self._workspace = workspace
@@ -44,62 +44,67 @@ class LiveStacks:
         self._opened_ns = 0
         self._rest: threading.Timer | None = None
         self._recorder = RecordersBox(workspace)
+        self._wanted_ns = 0
+        self._aside = Aside(lambda: self._recorder.whole(self._wanted_ns))
 
     def seconds(self) -> dict[str, Any]:
-        """Tell who used most in each second that it has, or the recorder's has.
+        """Tell who used most in each second that it has; the recorder's are there when it has answered.
 
         Raises PermissionDeniedError where the kernel grants no ring, and no recorder answers.
         """
         with self._lock:
             try:
                 box = self._opened()
-            except PermissionDeniedError:
-                told = self._recorders_seconds()
-                if told is None:
-                    raise
-                return told
-            now, now_ns = datetime.now(UTC), _now_ns()
-            since_ns = self._first_second(now_ns)
-            found = box.take_machine(since_ns, now_ns)
-            status = box.status()
-            earlier = self._recorder.whole(self._opened_ns)
-            limits = _limits(status, self._recorder.why_not)
-        listed = _rows(read_ring(BytesIO(found.payload)), since_ns, now, now_ns) if found is not None else []
-        if earlier is not None:
-            from_ns = _first_before(self._opened_ns, max(earlier.began_ns, now_ns - SPAN_S * _NS_PER_S))
-            listed = [
-                *_rows(earlier, from_ns, now, now_ns)[: (self._opened_ns - from_ns) // _NS_PER_S],
-                *listed,
-            ]
-            since_ns = min(since_ns, from_ns)
-        began_at = now - timedelta(seconds=(now_ns - since_ns) / _NS_PER_S)
-        return _told(began_at, now, status["scope"], limits, listed)
+            except PermissionDeniedError as error:
+                refused: PermissionDeniedError | None = error
+            else:
+                refused = None
+                now, until_ns = datetime.now(UTC), now_ns()
+                opened_ns, since_ns = self._opened_ns, self._first_second(until_ns)
+                found = box.take_machine(since_ns, until_ns)
+                status = box.status()
+        if refused is not None:
+            return self._recorders_seconds(refused)
+        listed = _rows(read_ring(BytesIO(found.payload)), since_ns, now, until_ns) if found else []
+        self._ask_aside(opened_ns)
+        earlier = self._recorder.held
+        if earlier is not None and earlier.ended_ns >= opened_ns:
+            from_ns = _first_before(opened_ns, max(earlier.began_ns, until_ns - SPAN_S * _NS_PER_S))
+            before = _rows(earlier, from_ns, now, until_ns)[: (opened_ns - from_ns) // _NS_PER_S]
+            listed, since_ns = [*before, *listed], min(since_ns, from_ns)
+        began_at = now - timedelta(seconds=(until_ns - since_ns) / _NS_PER_S)
+        return _told(began_at, now, status["scope"], _limits(status, self._recorder.why_not), listed)
 
-    def _recorders_seconds(self) -> dict[str, Any] | None:
-        now, now_ns = datetime.now(UTC), _now_ns()
-        ring = self._recorder.whole(now_ns - _RECORDERS_AGE_NS)
-        if ring is None:
-            return None
-        since_ns = max(ring.began_ns, now_ns - SPAN_S * _NS_PER_S)
-        began_at = now - timedelta(seconds=(now_ns - since_ns) / _NS_PER_S)
-        return _told(began_at, now, ring.scope, [], _rows(ring, since_ns, now, now_ns))
+    def _recorders_seconds(self, refused: PermissionDeniedError) -> dict[str, Any]:
+        now, until_ns = datetime.now(UTC), now_ns()
+        is_answered = self._ask_aside(until_ns - _RECORDERS_AGE_NS)
+        ring = self._recorder.held
+        if ring is None or until_ns - ring.ended_ns > TOLD_FOR_S * _NS_PER_S:
+            if is_answered:
+                raise refused
+            return _told(now, now, "", ["the recorder's black box is being asked"], [])
+        since_ns = max(ring.began_ns, until_ns - SPAN_S * _NS_PER_S)
+        began_at = now - timedelta(seconds=(until_ns - since_ns) / _NS_PER_S)
+        return _told(began_at, now, ring.scope, [], _rows(ring, since_ns, now, until_ns))
+
+    def _ask_aside(self, until_ns: int) -> bool:
+        """Have the recorder tell all until then, if it has not; whether it has answered, or is not there."""
+        held = self._recorder.held
+        if held is not None and held.ended_ns >= until_ns:
+            return True
+        self._wanted_ns = until_ns
+        return self._aside.start(_A_MOMENT_S)
 
     def recorders(self, since: datetime, until: datetime) -> Stacks | None:
-        """Return the stacks of a span as the recorder's box has them; None where it has nothing."""
-        check(since, until)
-        with self._lock:
-            return self._recorders(since, until)
+        """Return the stacks of a span as the recorder's box has them; None where it has nothing.
 
-    def ran(self, since: datetime, until: datetime) -> tuple[Slice | None, str]:
-        """Return what the recorder's box has of a span, or why that is not known; as `RecordersBox.ran`."""
-        with self._lock:
-            return self._recorder.ran(since, until)
-
-    def _recorders(self, since: datetime, until: datetime) -> Stacks | None:
+        Of a span that began before it: of the part that it has, and `since` says from when on.
+        """
         found, _why_not = self._recorder.ran(since, until)
         if found is None:
             return None
-        return Stacks(since, until, {"kind": "recorder", "scope": found.scope}, (), as_plain(found))
+        part = found.part
+        return Stacks(found.since, until, {"kind": "recorder", "scope": part.scope}, (), as_plain(part))
 
     def stacks(self, since: datetime, until: datetime) -> Stacks:
         """Return the stacks of a span: of the time before it was opened, or of everybody, the recorder's.
@@ -107,24 +112,21 @@ class LiveStacks:
         Raises NotFoundError where neither has any.
         """
         check(since, until)
+        if not self._sees_all_since(boot_ns(since)):
+            told = self.recorders(since, until)
+            if told is not None:
+                return told
+        why_not = self._recorder.why_not
         with self._lock:
-            if not self._sees_all_since(boot_ns(since)):
-                told = self._recorders(since, until)
-                if told is not None:
-                    return told
-            why_not = self._recorder.why_not
             box = self._opened()
-            now, now_ns = datetime.now(UTC), _now_ns()
-            since_ns, until_ns = (
-                now_ns - int((now - at).total_seconds() * _NS_PER_S) for at in (since, until)
-            )
-            if until_ns <= max(self._opened_ns, now_ns - SPAN_S * _NS_PER_S):
+            since_ns, until_ns, moment_ns = boot_ns(since), boot_ns(until), now_ns()
+            if until_ns <= max(self._opened_ns, moment_ns - SPAN_S * _NS_PER_S):
                 raise NotFoundError(
                     "cannot show stacks of that time: it was before this page began to look"
                     f"{f', and {why_not}' if why_not else ''};"
                     " `monitord snapshot` keeps those of the recorder's last minute"
                 )
-            found = box.take_machine(max(since_ns, self._opened_ns), min(until_ns, now_ns))
+            found = box.take_machine(max(since_ns, self._opened_ns), min(until_ns, moment_ns))
             status = box.status()
         if found is None:
             raise NotFoundError("cannot show stacks of that time: nothing ran that may be looked at")
@@ -152,15 +154,15 @@ class LiveStacks:
         """Whether a box is open."""
         return self._box is not None
 
-    def _first_second(self, now_ns: int) -> int:
+    def _first_second(self, until_ns: int) -> int:
         """Where the first of the seconds begins: at whole ones since the opening, so that none changes."""
-        gone = max(0, -(-(now_ns - SPAN_S * _NS_PER_S - self._opened_ns) // _NS_PER_S))
+        gone = max(0, -(-(until_ns - SPAN_S * _NS_PER_S - self._opened_ns) // _NS_PER_S))
         return self._opened_ns + gone * _NS_PER_S
 
     def _opened(self) -> BlackBox:
         if self._box is None:
             self._box = _open(self._workspace)
-            self._opened_ns = _now_ns()
+            self._opened_ns = now_ns()
         if self._rest is not None:
             self._rest.cancel()
         self._rest = threading.Timer(self._rests_after_s, self.close)
@@ -192,8 +194,8 @@ def _first_before(end_ns: int, began_ns: int) -> int:
     return end_ns - max(0, (end_ns - began_ns) // _NS_PER_S) * _NS_PER_S
 
 
-def _rows(ring: Ring, since_ns: int, now: datetime, now_ns: int) -> list[dict[str, Any]]:
-    began_at = now - timedelta(seconds=(now_ns - since_ns) / _NS_PER_S)
+def _rows(ring: Ring, since_ns: int, now: datetime, until_ns: int) -> list[dict[str, Any]]:
+    began_at = now - timedelta(seconds=(until_ns - since_ns) / _NS_PER_S)
     return [
         {
             "at": iso(began_at + timedelta(seconds=one.at_s)),
@@ -210,7 +212,3 @@ def _told(
     since: datetime, until: datetime, scope: object, limits: list[str], listed: list[dict[str, Any]]
 ) -> dict[str, Any]:
     return {"since": iso(since), "until": iso(until), "scope": scope, "limits": limits, "seconds": listed}
-
-
-def _now_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)

@@ -16,7 +16,6 @@ from monitord.actions.workspace import Workspace
 from monitord.export.encoding import iso
 from monitord.export.shapes import hot_row
 from monitord.model import ProcessKey, ProcessRates, Rates
-from monitord.profiles.ring_slice import Slice, hottest
 from monitord.storage.views import HotFilter, IncidentSpan
 
 MOST_LISTED = 100
@@ -64,10 +63,9 @@ class _Use:
 class Span:
     """Who ran between two moments, those that used most CPU first.
 
-    Functions are those of captures and of the black box, of the incidents in the span; or of all that ran, by
-    the recorder's box: `functions_of` is "incidents", "machine" or "own processes". `seconds` is the time
-    that the stored passes stand for. `nearest` is the last look before the end of a span in which none was
-    stored (actions/moment_shapes.py).
+    Functions are those of captures and of the black box, of the incidents in the span; those of all that ran
+    are `RecordersBox.ran`'s. `seconds` is the time that the stored passes stand for. `nearest` is the last
+    look before the end of a span in which none was stored (actions/moment_shapes.py).
     """
 
     since: datetime
@@ -79,7 +77,6 @@ class Span:
     processes: Sequence[Mapping[str, Any]] = ()
     processes_left_out: int = 0
     functions: Sequence[Mapping[str, Any]] = ()
-    functions_of: str = "incidents"
     incidents: Sequence[Mapping[str, Any]] = ()
     incidents_left_out: int = 0
     limits: list[str] = field(default_factory=list)
@@ -88,18 +85,13 @@ class Span:
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data."""
         names = ("seconds", "passes", "highest_percent", "mean_percent", "processes", "processes_left_out")
-        others = ("functions", "functions_of", "incidents", "incidents_left_out", "limits", "nearest")
+        others = ("functions", "incidents", "incidents_left_out", "limits", "nearest")
         told = {name: getattr(self, name) for name in (*names, *others)}
         return {"since": iso(self.since), "until": iso(self.until), **told}
 
 
-def span(
-    workspace: Workspace, since: datetime, until: datetime, ran: tuple[Slice | None, str] = (None, "")
-) -> Span:
-    """Tell who ran between two moments, which functions are known of it, and which incidents went on.
-
-    `ran` is what the recorder's box has of it (`RecordersBox.ran`): then its functions are of everybody.
-    """
+def span(workspace: Workspace, since: datetime, until: datetime) -> Span:
+    """Tell who ran between two moments, which functions are known of it, and which incidents went on."""
     check_period(since, until)
     found = Span(since, until)
     with workspace.past() as reader:
@@ -107,10 +99,7 @@ def span(
         hot = reader.hot(HotFilter(since=since, until=until, limit=MOST_FUNCTIONS))
         incidents = going_on(reader.incident_spans(since, until, MOST_LISTED), since, until)
         whole = sum(tally.incidents for tally in reader.incidents_by_rule(since, until))
-    recorded, why_not = ran
     found.functions = [hot_row(spot) for spot in hot] or _functions_of(incidents)
-    if recorded is not None and recorded.sample_count:
-        found.functions, found.functions_of = _functions_that_ran(recorded), recorded.scope
     found.incidents = [_incident_row(one) for one in incidents]
     found.incidents_left_out = max(0, whole - len(incidents))
     if not found.passes:
@@ -120,25 +109,8 @@ def span(
             "stored passes name the six first processes each by CPU, memory, disk and network"
         )
     if not found.functions:
-        found.limits.append("no function is known of it: functions are kept of incidents alone")
-    if why_not:
-        found.limits.append(why_not)
+        found.limits.append("no function is stored of it: functions are stored of incidents alone")
     return found
-
-
-def _functions_that_ran(recorded: Slice) -> list[dict[str, Any]]:
-    """What was hot in everything that ran."""
-    return [
-        {
-            "function": one.function,
-            "file": one.place or None,
-            "line": None,
-            "incidents": 0,
-            "self_share_mean": one.self_share,
-            "last_incident": None,
-        }
-        for one in hottest(recorded, MOST_FUNCTIONS)
-    ]
 
 
 def _functions_of(incidents: Sequence[IncidentSpan]) -> list[dict[str, Any]]:

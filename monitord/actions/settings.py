@@ -18,8 +18,8 @@ from monitord.config.editing import Place, with_table, with_value
 from monitord.config.loading import SYSTEM_FILE, read_text, value_of
 from monitord.config.places import SYSTEM_DATA_DIR
 from monitord.config.settings import RuleSettings, needs_restart, rule_without_defaults
-from monitord.durable import make_folder
 from monitord.errors import ConfigError, PermissionDeniedError, UsageError
+from monitord.ownership import is_privileged, make_folder, who_asks, why_untrusted
 from monitord.recorder.status import nobody_records, read_status
 
 _BY_HAND = frozenset({"name", "match"})  # of a rule: what makes it another rule
@@ -205,9 +205,12 @@ def config_file(workspace: Workspace) -> Path:
 
 def write_config(file: Path, text: str) -> None:
     """Replace the file whole; a link stays a link, an owner the owner."""
+    trusted = frozenset({who_asks()})
+    if is_privileged() and (reason := why_untrusted(file, owners=trusted)) is not None:
+        raise ConfigError(f"cannot write {file}: {reason}; name another with --config")
     target = Path(os.path.realpath(file))  # of links in a circle as they are: opening them says why not
     try:
-        make_folder(target.parent)
+        make_folder(target.parent, owners=trusted)
         status = target.stat() if target.exists() else None
         owner = (status.st_uid, status.st_gid) if status is not None and os.geteuid() == 0 else None
         place_file(target, text.encode("utf-8"), mode=0o644, owner=owner)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from monitord.actions.workspace import Workspace
-from monitord.errors import NotFoundError, UsageError
+from monitord.errors import MonitordError, NotFoundError, UsageError
 from monitord.export.encoding import iso
 from monitord.export.evidence import MAX_EVIDENCE_BYTES, Comparable, slice_of
 from monitord.export.shapes import consumer_row
@@ -53,7 +53,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Stacks:
-    """The stacks of a span; `origin` says where from. `tree`: see `as_plain` in profiles/ring_slice.py."""
+    """The stacks of a span, or of its end from `since` on; `origin` says where from.
+
+    `tree`: see `as_plain` in profiles/ring_slice.py.
+    """
 
     since: datetime
     until: datetime
@@ -93,6 +96,15 @@ def stored_stacks(
     tree = slice_of(Comparable(chosen.incident, RING, None, payload), begin_s, end_s)
     others = [one for one in found if one is not chosen]
     return Stacks(since, until, {"kind": "incident", **chosen.as_json()}, others, tree)
+
+
+def others_stored(workspace: Workspace, since: datetime, until: datetime) -> Sequence[Source]:
+    """Return the incidents' black boxes that reach into a span; none where the store can't be read."""
+    try:
+        with workspace.reader() as reader:
+            return sources(reader, since, until)
+    except MonitordError:  # who asked has an answer already
+        return ()
 
 
 def sources(reader: StoreReader, since: datetime, until: datetime) -> list[Source]:

@@ -21,7 +21,6 @@ from monitord.actions.moments import Leader, Moment, leader_of, totals_of
 from monitord.actions.recorders_box import LastSeconds, RecordersBox
 from monitord.actions.workspace import Workspace
 from monitord.export.encoding import iso
-from monitord.export.shapes import consumer_row
 from monitord.model import BEFORE, Capture, CaptureStatus, ProcessKey, Rates
 from monitord.profiles.consumers import Consumer, consumers
 from monitord.profiles.ring_document import read_ring
@@ -48,20 +47,27 @@ GoesOn = Callable[[float], bool]
 
 @dataclass(frozen=True, slots=True)
 class LiveMoment:
-    """The machine as it is: `moment`, and who ran in the last `interval_s`, the busiest first."""
+    """The machine as it is: `moment` has who ran in the last `interval_s`; `scope` is of the caller's box."""
 
     moment: Moment
     interval_s: float
     scope: str
-    consumers: Sequence[Consumer]
 
     def as_json(self) -> dict[str, object]:
         """Return it as plain data with the keys of docs/output.md."""
-        processes = list(map(consumer_row, self.consumers))
+        processes = [_row(one) for one in self.moment.leaders if one.cpu_percent or one.function]
         return {
             "taken_at": iso(self.moment.at), "interval_s": self.interval_s, "scope": self.scope,
             "processes": processes, "notes": list(self.moment.notes), "totals": totals_row(self.moment),
         }  # fmt: skip
+
+
+def _row(one: Leader) -> dict[str, object]:
+    """One of those that ran, or that the box saw, with the keys of a snapshot's processes."""
+    return {
+        "pid": one.pid, "name": one.name, "cpu_percent": one.cpu_percent, "function": one.function,
+        "file": one.file, "share": one.share, "ended": one.is_ended,
+    }  # fmt: skip
 
 
 def live_moments(workspace: Workspace, interval_s: float, goes_on: GoesOn) -> Iterator[LiveMoment]:
@@ -149,7 +155,7 @@ def _joined(seen: _Seen, rates: Rates, incidents: Sequence[IncidentSpan]) -> Liv
         incidents=tuple(map(incident_of, incidents)),
         notes=seen.notes,
     )
-    return LiveMoment(moment, seen.interval_s, seen.scope, seen.consumers)
+    return LiveMoment(moment, seen.interval_s, seen.scope)
 
 
 def _leader(consumer: Consumer | None, read: Leader | None) -> Leader:
@@ -159,8 +165,9 @@ def _leader(consumer: Consumer | None, read: Leader | None) -> Leader:
         return read
     is_measured = read is not None and read.cpu_percent is not None
     return replace(
-        read or Leader(consumer.pid, consumer.name, None, is_ended=consumer.is_ended),
+        read or Leader(consumer.pid, consumer.name, None),
         cpu_percent=read.cpu_percent if read is not None and is_measured else consumer.cpu_percent,
+        is_ended=consumer.is_ended,
         function=consumer.function,
         file=consumer.file,
         share=consumer.share,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from monitord.durable import durable_write, make_folder, read_regular
+from monitord.durable import durable_write, read_regular
+from monitord.ownership import make_folder
 
 FOLDER = "ship"
 STATE_FILE = "state.json"

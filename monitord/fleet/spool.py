@@ -11,8 +11,8 @@ from datetime import date
 from pathlib import Path
 
 from monitord.analytics.tables import TABLES, Table
-from monitord.durable import make_folder
 from monitord.fleet.ship_state import FOLDER
+from monitord.ownership import make_folder
 
 _SUFFIX = ".parquet"
 _TABLES = {table.name: table for table in TABLES}

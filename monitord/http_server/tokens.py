@@ -7,8 +7,9 @@ import secrets
 import stat
 from pathlib import Path
 
-from monitord.durable import durable_write, make_folder
+from monitord.durable import durable_write
 from monitord.errors import PermissionDeniedError, StorageError
+from monitord.ownership import make_folder
 
 
 def read_or_make_token(path: Path) -> str:
@@ -36,6 +37,8 @@ def _new_token(path: Path) -> str:
     try:
         make_folder(path.parent)
         durable_write(path, f"{token}\n".encode("ascii"), replace=False)
+    except PermissionError as error:
+        raise PermissionDeniedError(f"cannot make the token {path}: {error.strerror}") from error
     except OSError as error:
         raise StorageError(f"cannot make the token {path}: {error.strerror}") from error
     return token

@@ -15,6 +15,7 @@ from monitord.profiles.ring_document import Ring
 from monitord.redaction import redact_name
 
 MAX_SECONDS = 300
+MOST_FUNCTIONS = 30
 _NS_PER_S = 1_000_000_000
 
 
@@ -62,10 +63,10 @@ def _part(ring: Ring, since_s: float, until_s: float) -> tuple[Ring, int]:
 
 @dataclass(frozen=True, slots=True)
 class Hot:
-    """A function and its own part of a slice's samples; `place` is its file, empty where none is known."""
+    """A function and its own part of a slice's samples; `file` is empty where none is known."""
 
     function: str
-    place: str
+    file: str
     self_share: float
 
 
@@ -120,6 +121,7 @@ def as_plain(part: Slice) -> dict[str, Any]:
     tree = part.tree
     return {
         "consumers": [asdict(one) for one in part.consumers],
+        "hottest": [asdict(one) for one in hottest(part, MOST_FUNCTIONS)],
         "tree": {
             "unit": "samples",
             "total": tree.total,

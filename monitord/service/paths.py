@@ -17,6 +17,7 @@ from monitord.ownership import (
     fitness,
     how_to_install_for_all,
     lasting_path,
+    why_untrusted,
 )
 from monitord.service.environment import CURRENT
 
@@ -119,6 +120,23 @@ def require_rights(place: ServicePaths, verb: str, *, system: bool) -> None:
     if system and place.uid != 0:
         line = shlex.join(("sudo", *map(lasting_path, place.program), "service", verb, "--system"))
         raise PermissionDeniedError(f"cannot {verb} the machine's service without root; try `{line}`")
+
+
+def require_own_home(place: ServicePaths, verb: str) -> None:
+    """Refuse to write as root where an ordinary user, whose HOME root was left with, can put links."""
+    for path in (place.unit_path(system=False), *([place.log_path(system=False)] if place.is_mac else [])):
+        reason = why_untrusted(path.parent) if place.uid == 0 else None
+        if reason is not None:
+            raise PermissionDeniedError(
+                f"cannot {verb} root's own service below {path.parent}: {reason};"
+                f" for the machine's try --system, for root's `HOME={_home_of_root()}`"
+            )
+
+
+def _home_of_root() -> str:
+    import pwd
+
+    return pwd.getpwuid(0).pw_dir
 
 
 def require_fit(place: ServicePaths) -> None:

@@ -17,6 +17,7 @@ from monitord.service.paths import (
     SERVICE_USER,
     ServicePaths,
     require_fit,
+    require_own_home,
     require_rights,
     require_service_manager,
 )
@@ -53,6 +54,8 @@ class ServicePlan:
                 checks.append(lambda: require_fit(self.place))  # first: `sudo` alone would not mend that
             checks.append(lambda: require_system_account(SERVICE_USER))
         checks.append(lambda: require_rights(self.place, self.verb, system=self.is_system))
+        if not self.is_system:
+            checks.append(lambda: require_own_home(self.place, self.verb))
         if self.verb == "upgrade":
             checks.append(lambda: _require_installed(self.place, system=self.is_system))
         for check in checks:

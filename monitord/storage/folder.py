@@ -8,9 +8,9 @@ import stat
 import sys
 from pathlib import Path
 
-from monitord.durable import is_shared, make_folder
+from monitord.durable import is_shared
 from monitord.errors import NotFoundError, PermissionDeniedError, StorageError
-from monitord.ownership import MACHINE_DATA_DIR, MACHINE_GROUP, why_untrusted
+from monitord.ownership import MACHINE_DATA_DIR, MACHINE_GROUP, make_folder, why_untrusted
 
 DAEMON_LOCK = "lock"
 CAPTURE_LOCK = "capture.lock"

@@ -37,9 +37,8 @@ from monitord.redaction import printable
 from monitord.web.files import SHELL, File, load, made
 from monitord.web.guard import ACTION_HEADER, BODY_LIMIT_BYTES
 from monitord.web.question import Download, Question, Text
-from monitord.web.routes import API, PAGES, Get, Post
+from monitord.web.routes import API, PAGES, Get, Post, Turn
 
-_THREADS = 4
 _BODY_WITHIN_S = 10.0
 _WORTH_SQUEEZING_BYTES = 1024
 _LONGEST_ID = 128
@@ -82,8 +81,7 @@ class Answers:
         self._question = Question(
             workspace, captures=captures, allows_actions=allows_actions, own_box=self._own_box
         )
-        self._limiter = anyio.CapacityLimiter(_THREADS)
-        self._long = anyio.CapacityLimiter(1)  # what takes seconds, and memory, goes one at a time
+        self._turns = {each: anyio.CapacityLimiter(each.value) for each in Turn}
         self._acting = anyio.CapacityLimiter(1)  # what is done may take long, and questions don't wait for it
 
     def end(self) -> None:
@@ -112,9 +110,7 @@ class Answers:
         return answer
 
     def _turn(self, route: Get | Post) -> anyio.CapacityLimiter:
-        if isinstance(route, Post):
-            return self._acting
-        return self._long if route.takes_long else self._limiter
+        return self._acting if isinstance(route, Post) else self._turns[route.turn]
 
     def pages(self) -> File:
         """Give our tables as a module for the page's scripts."""

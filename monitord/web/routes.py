@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from monitord.actions.workspace import Workspace
@@ -28,13 +29,21 @@ class Page:
     is_offered: Callable[[Workspace], bool] = lambda _workspace: True
 
 
+class Turn(Enum):
+    """How many of a sort are answered at once."""
+
+    QUICK = 4
+    LONG = 1  # what takes seconds, and memory
+    RECORDER = 2  # what waits for the recorder, which may rest, or hang
+
+
 @dataclass(frozen=True, slots=True)
 class Get:
-    """A question: reads, and changes nothing. One that `takes_long` waits for others of that sort alone."""
+    """A question: reads, and changes nothing. It waits for others of its turn alone."""
 
     path: str
     answer: Callable[[Question], Any]
-    takes_long: bool = False
+    turn: Turn = Turn.QUICK
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +81,16 @@ API: Sequence[Get | Post] = (
     Get("/api/incidents/{id}/compare/{other}", incidents.comparison),
     Get("/api/timeline", timeline.course),
     Get("/api/timeline/span", timeline.span),
-    Get("/api/timeline/stacks", timeline.stacks_of),
+    Get("/api/timeline/stacks", timeline.stacks_of, Turn.RECORDER),
     Get("/api/timeline/now", timeline.seconds),
     Get("/api/functions", functions.listed),
     Get("/api/rules", rules.board),
     Get("/api/rules/trial", rules.trial),
     Get("/api/recorder", recorder.overview),
-    Get("/api/fleet/hosts", fleet.hosts, takes_long=True),
-    Get("/api/fleet/recent", fleet.recent, takes_long=True),
-    Get("/api/fleet/hot", fleet.hot, takes_long=True),
-    Get("/api/fleet/same", fleet.same, takes_long=True),
+    Get("/api/fleet/hosts", fleet.hosts, Turn.LONG),
+    Get("/api/fleet/recent", fleet.recent, Turn.LONG),
+    Get("/api/fleet/hot", fleet.hot, Turn.LONG),
+    Get("/api/fleet/same", fleet.same, Turn.LONG),
     Post("/api/rules", rules.save, "save rules"),
     Post("/api/snapshots", acting.snapshot, "snapshot"),
     Post("/api/incidents/{id}/pin", acting.pin, "pin"),

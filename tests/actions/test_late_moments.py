@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 
 from monitord.actions.late_moments import with_functions, with_late_functions
-from monitord.actions.machine_spans import span
 from monitord.actions.moments import Leader, Moment
 from monitord.actions.recorders_box import LastSeconds, RecordersBox, now_ns
 from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError
 from monitord.model import SnapshotRequest
+from monitord.profiles.ring_slice import as_plain
 from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.recorder.requests import RequestServer
-from monitord.storage import open_store
 from tests.patience import PATIENCE_S
 
 LED, BEGAN = 71, 72
@@ -91,24 +90,40 @@ def test_a_step_has_who_ran_in_it_or_before_the_pass_that_stands_for_it(box: Rec
     assert with_functions(Moment(now - timedelta(seconds=30)), box, 5.0).leaders == (), "before the document"
 
 
-def test_a_span_of_the_last_seconds_has_the_functions_of_all_that_ran(
-    box: RecordersBox, data_dir: Path
-) -> None:
-    """Asked once for the span's functions and for its stacks; of an older one incidents alone tell."""
-    open_store(data_dir).close()
+def test_a_span_of_the_last_seconds_has_all_that_ran(box: RecordersBox) -> None:
+    """Asked once, however often the same span is looked at."""
     until = datetime.now(UTC)
     since = until - timedelta(seconds=4)
-    found = span(Workspace(data_dir), since, until, box.ran(since, until))
-    assert {(one["function"], one["self_share_mean"]) for one in found.functions} == {
-        ("led_loop", 0.5),
-        ("began_loop", 0.5),
-    }
-    assert found.functions_of == "machine"
-    assert not any("incidents alone" in limit for limit in found.limits)
-    again = time.monotonic()
-    assert box.ran(since, until)[0] is not None
-    assert time.monotonic() - again < 1, "the recorder rests for a second before it answers again"
-    assert box.ran(since - timedelta(seconds=200), until) == (None, "")
+    found, why_not = box.ran(since, until)
+    assert found is not None
+    assert (found.since, why_not) == (since, "")
+    hottest = {(one["function"], one["self_share"]) for one in as_plain(found.part)["hottest"]}
+    assert hottest == {("led_loop", 0.5), ("began_loop", 0.5)}
+    again = box.ran(since, until)[0]
+    assert again is not None
+    assert again.part.sample_count == found.part.sample_count, "it is the first answer: a second is later"
+
+
+@pytest.mark.parametrize("length_s", [60, 101, 3600, 10**6])
+def test_of_a_span_that_began_before_the_box_its_end_is_told_and_from_when_on(
+    length_s: int, box: RecordersBox
+) -> None:
+    """The document holds ten seconds; no more of the span is claimed to be known."""
+    until = datetime.now(UTC)
+    found, _why_not = box.ran(until - timedelta(seconds=length_s), until)
+    assert found is not None
+    assert abs(until - timedelta(seconds=10) - found.since) < timedelta(seconds=PATIENCE_S)
+    assert found.since > until - timedelta(seconds=length_s)
+    assert 0 < found.part.sample_count <= 100
+
+
+@pytest.mark.parametrize(("since_s", "until_s"), [(-300, -200), (-300, -99.9), (5, 10), (-5, -5), (-5, -6)])
+def test_of_a_span_that_the_box_can_not_hold_nobody_is_asked(
+    since_s: float, until_s: float, box: RecordersBox
+) -> None:
+    now = datetime.now(UTC)
+    ends = [now + timedelta(seconds=one) for one in (since_s, until_s)]
+    assert box.ran(*ends) == (None, "")
 
 
 def test_now_has_functions_of_a_little_earlier_as_soon_as_they_are_there(box: RecordersBox) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ import pytest
 
 from monitord.actions.live_stacks import LiveStacks
 from monitord.actions.workspace import Workspace
-from monitord.errors import NotFoundError, PermissionDeniedError
+from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError
+from monitord.recorder.locks import DAEMON_LOCK, hold
+from monitord.recorder.requests import RequestServer
 from monitord.stacks.rings import Rings
 from monitord.storage import open_store
 from tests.burners import burn_command
@@ -124,6 +128,41 @@ def test_it_closes_itself_when_nobody_asks_and_opens_again(data_dir: Path, live:
     finally:
         made.close()
     assert not made.is_open
+
+
+def test_who_waits_for_the_recorder_holds_up_nobody(data_dir: Path, live: LiveStacks) -> None:
+    """One asks for stacks and gets no answer; the seconds are told meanwhile, and it can be closed."""
+    data_dir.mkdir(mode=0o700)
+    is_asked, may_end = threading.Event(), threading.Event()
+
+    def hangs(_since_ns: int, _until_ns: int) -> bytes:
+        is_asked.set()
+        may_end.wait(PATIENCE_S)
+        raise MonitordError("it hung")
+
+    server = RequestServer(data_dir, hangs, hangs)  # type: ignore[arg-type]  # no snapshot is asked for
+    at = datetime.now(UTC) - timedelta(seconds=30)
+    told: list[object] = []
+
+    def asks() -> None:
+        with suppress(NotFoundError):
+            told.append(live.stacks(at, at + timedelta(seconds=1)))
+        told.append("came to its end")
+
+    asker = threading.Thread(target=asks)
+    with hold(data_dir / DAEMON_LOCK, "taken"):
+        server.open()
+        try:
+            asker.start()
+            assert is_asked.wait(PATIENCE_S)
+            assert live.seconds()["scope"] == "machine"
+            live.close()
+            assert not told, "its question is open still"
+        finally:
+            may_end.set()
+            asker.join(PATIENCE_S)
+            server.close()
+    assert told == ["came to its end"]
 
 
 def test_where_it_is_switched_off_it_says_so(data_dir: Path, tmp_path: Path, live: LiveStacks) -> None:

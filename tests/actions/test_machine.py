@@ -118,7 +118,7 @@ def test_a_span_has_the_functions_and_the_incidents_that_fell_into_it(data_dir: 
     assert json.loads(json.dumps(found.as_json()))["passes"] == 10
     empty = span(workspace, after(600), after(700))
     assert empty.functions == []
-    assert "no function is known of it" in empty.limits[-1]
+    assert "no function is stored of it" in empty.limits[-1]
 
 
 def test_lists_are_bounded_and_say_what_is_left_out(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

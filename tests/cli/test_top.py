@@ -16,10 +16,11 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from monitord.actions.moments import Moment
+from monitord.actions.moments import Leader, Moment
 from monitord.actions.top import LiveMoment
 from monitord.cli.terminal import Style, display_width
 from monitord.cli.top import lines_of
@@ -156,6 +157,23 @@ def test_who_used_the_cpu_is_counted_by_process_also_of_ended_ones() -> None:
     assert found[0].share == pytest.approx(0.83, abs=0.03)
 
 
+def test_json_has_the_processes_of_the_screen() -> None:
+    """Those that ran, or that the recorder's box saw; a function that nobody knows is none."""
+    leaders = (
+        Leader(7, "his", 90.0, function="price", file="shop", share=0.5),
+        Leader(8, "theirs", 5.0),
+        Leader(9, "gone", None, function="lex", is_ended=True),
+        Leader(10, "idle", 0.0),
+    )
+    told = LiveMoment(Moment(datetime.now(UTC), leaders=leaders), 1.0, "own processes").as_json()
+    found = cast("list[dict[str, object]]", told["processes"])
+    assert [(one["pid"], one["function"], one["ended"]) for one in found] == [
+        (7, "price", False),
+        (8, None, False),
+        (9, "lex", True),
+    ]
+
+
 @pytest.mark.parametrize("columns", [40, 80])
 def test_what_it_can_not_see_is_said_whole_on_a_narrow_screen(
     columns: int, monkeypatch: pytest.MonkeyPatch
@@ -165,7 +183,7 @@ def test_what_it_can_not_see_is_said_whole_on_a_narrow_screen(
     note = f"seen: only busy processes of monitord's own user: {'the kernel grants none ' * 3}; `sudo monitord top`"
     for height in (None, 24):
         lines = lines_of(
-            LiveMoment(Moment(datetime.now(UTC), notes=(note,)), 1.0, "own processes", ()), Style(), height
+            LiveMoment(Moment(datetime.now(UTC), notes=(note,)), 1.0, "own processes"), Style(), height
         )
         assert max(map(display_width, lines)) <= columns
         assert "`sudo monitord top`" in " ".join(lines)

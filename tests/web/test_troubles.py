@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
+from monitord.errors import MonitordError
 from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.recorder.requests import RequestServer
 from tests.actions.test_late_moments import document, no_snapshot
+from tests.patience import PATIENCE_S
 from tests.profiles.chromium import Chromium
 from tests.web.browsing import TEXT, button, picture
 from tests.web.serving import WebServer
@@ -122,6 +127,48 @@ def test_a_store_that_is_locked_says_so_and_comes_back_by_itself(browser: Chromi
     finally:
         holder.close()
         server.stop()
+
+
+def test_who_waits_for_the_recorder_holds_up_no_other_question(tmp_path: Path) -> None:
+    """More of them than are answered at once; what is stored is told while all of them wait.
+
+    They give up after 12 s: on a crowded machine it is tried again.
+    """
+    data_dir = tmp_path / "data"
+    fill(data_dir, 1)
+    may_end = threading.Event()
+
+    def hangs(_since_ns: int, _until_ns: int) -> bytes:
+        may_end.wait(PATIENCE_S)
+        raise MonitordError("it hung")
+
+    recorder = RequestServer(data_dir, no_snapshot, hangs)
+    until = datetime.now(UTC)
+    ends = urlencode({"since": (until - timedelta(seconds=40)).isoformat(), "until": until.isoformat()})
+    deadline_s = time.monotonic() + PATIENCE_S
+    with hold(data_dir / DAEMON_LOCK, "taken"), ThreadPoolExecutor(8) as crowd:
+        recorder.open()
+        server = WebServer(data_dir)
+
+        def crowd_waits() -> bool:
+            waiting = [crowd.submit(server.ask, f"/api/timeline/stacks?{ends}") for _ in range(8)]
+            time.sleep(0.5)  # so long they are on their way
+            for path in ("/api/incidents", f"/api/timeline/span?{ends}", "/api/recorder"):
+                assert server.ask(path).status == 200
+            all_wait = not any(one.done() for one in waiting)
+            if all_wait:
+                may_end.set()
+            assert {one.result().status for one in waiting} == {404}
+            return all_wait
+
+        try:
+            while not crowd_waits():
+                assert time.monotonic() < deadline_s, "others were answered after those who wait"
+                time.sleep(1)
+        finally:
+            may_end.set()
+            server.stop()
+            recorder.close()
 
 
 def test_of_a_store_that_can_not_be_read_the_recorder_still_tells_the_last_seconds(

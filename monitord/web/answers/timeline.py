@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,9 +26,7 @@ def course(asked: Question) -> dict[str, Any]:
 def span(asked: Question) -> dict[str, Any]:
     """Tell who ran in a span, which functions are known of it, which incidents fell into it."""
     asked.only("since", "until")
-    since, until = _both_ends(asked)
-    ran = asked.live.ran(since, until)
-    return machine_spans.span(asked.workspace, since, until, ran).as_json()
+    return machine_spans.span(asked.workspace, *_both_ends(asked)).as_json()
 
 
 def stacks_of(asked: Question) -> dict[str, Any]:
@@ -38,7 +37,9 @@ def stacks_of(asked: Question) -> dict[str, Any]:
         return asked.live.stacks(since, until).as_json()
     incident = asked.text("incident", 64)
     found = asked.live.recorders(since, until) if incident is None else None
-    return (found or stacks.stored_stacks(asked.workspace, since, until, incident)).as_json()
+    if found is None:
+        return stacks.stored_stacks(asked.workspace, since, until, incident).as_json()
+    return replace(found, others=stacks.others_stored(asked.workspace, since, until)).as_json()
 
 
 def seconds(asked: Question) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import { secondsStrip } from "/static/seconds.js";
 export const title = "Timeline of the machine";
 const PERIODS = [["1h", "1 hour"], ["6h", "6 hours"], ["24h", "24 hours"], ["3d", "3 days"], ["14d", "14 days"], ["all", "all that is stored"]];
 const LONGEST_STACKS_S = 300;
+const RECORDERS_S = 100; // of so long the recorder's black box holds stacks, whatever a span's length
+const TOO_LONG = `Stacks are shown of spans of ${span(LONGEST_STACKS_S)} at most, and of the last ${RECORDERS_S} s: choose another one.`;
 const SECONDS = { "1h": 3600, "6h": 21600, "24h": 86400, "3d": 259200, "14d": 1209600 };
 
 export async function render(root, params, api) {
@@ -179,9 +181,10 @@ export async function render(root, params, api) {
       found = [failure(error, detail)];
     }
     if (turn !== detailed) return;
-    const stacks = el("div", { class: "stack" });
-    details.replaceChildren(...found, section("Stacks of this span", until - since <= LONGEST_STACKS_S ? stacks : el("p", { class: "quiet" }, `Stacks are shown of spans of ${span(LONGEST_STACKS_S)} at most: choose a shorter one.`)));
-    if (until - since <= LONGEST_STACKS_S) await showStacks(api, stacks, query, () => turn === detailed);
+    const stacks = el("div", { class: "stack" }, el("p", { class: "quiet" }, TOO_LONG));
+    details.replaceChildren(...found, section("Stacks of this span", stacks));
+    const isLate = until > Date.now() / 1000 - RECORDERS_S;
+    if (until - since <= LONGEST_STACKS_S || isLate) await showStacks(api, stacks, query, () => turn === detailed);
   }
 
   await load();
@@ -189,12 +192,6 @@ export async function render(root, params, api) {
   api.every(15000, async () => { if (!view && !chosen && !drawn.contains(document.activeElement)) await load(); });
   return () => { shut(); clearTimeout(waiting); };
 }
-
-const FUNCTIONS_OF = {
-  incidents: "Of the incidents in this span: from the black box and from captures",
-  machine: "Of all that ran in this span, from the recorder's black box",
-  "own processes": "Of the recorder's own user's processes, from its black box",
-};
 
 // --- what a span says ---------------------------------------------------------------------------------------
 function parts(got, chosen) {
@@ -215,14 +212,12 @@ function parts(got, chosen) {
     ], rows: got.processes.slice(0, 25),
   }) : null;
   const functions = got.functions.length ? table({
-    caption: FUNCTIONS_OF[got.functions_of],
+    caption: "Of the incidents in this span: from the black box and from captures",
     columns: [
       { title: "Function", class: "wide", cell: (one) => code(one.function) },
       { title: "Own time", class: "number", cell: (one) => percent(one.self_share_mean) },
-      ...(got.functions_of === "incidents" ? [
-        { title: "Incidents", class: "number", cell: (one) => one.incidents },
-        { title: "Last", narrow: false, cell: (one) => incidentLink(one.last_incident) },
-      ] : [{ title: "File", class: "wide", cell: (one) => el("span", { class: "quiet" }, code(one.file)) }]),
+      { title: "Incidents", class: "number", cell: (one) => one.incidents },
+      { title: "Last", narrow: false, cell: (one) => incidentLink(one.last_incident) },
     ], rows: got.functions,
   }) : null;
   const incidents = got.incidents.length ? table({
@@ -256,23 +251,31 @@ async function showStacks(api, place, query, isWanted, origin = "stored", incide
   try {
     const got = await api.get("/api/timeline/stacks", { ...query, origin: origin === "now" ? "now" : null, incident });
     if (!isWanted()) return;
+    const isPart = Date.parse(got.since) > Date.parse(query.since) + 1000;
     const from = got.origin.kind === "now"
       ? el("p", { class: "quiet" }, got.origin.scope === "machine" ? "All processes of the machine, but this page's own." : "Your own processes alone.")
       : got.origin.kind === "recorder"
-        ? el("p", { class: "quiet" }, "From the recorder's black box: ", got.origin.scope === "machine" ? "all processes of the machine." : "the recorder's own user's processes alone.")
+        ? el("p", { class: "quiet" }, "From the recorder's black box", isPart ? [", which holds ", when(got.since), " and later: "] : ": ", got.origin.scope === "machine" ? "all processes of the machine." : "the recorder's own user's processes alone.")
       : el("p", { class: "quiet" }, "From the black box of ", incidentLink(got.origin.incident), got.origin.of_machine ? ": the whole machine" : [": ", foreign(got.origin.process_name), " and what it started"]);
     const others = got.others.length ? el("p", { class: "row" }, "Also: ", got.others.slice(0, 8).map((one) =>
       button(one.of_machine ? "the whole machine" : foreign(`${one.process_name} ${one.pid ?? ""}`), () => showStacks(api, place, query, isWanted, origin, one.incident)))) : null;
+    const back = incident ? el("p", {}, button("Back", () => showStacks(api, place, query, isWanted, origin))) : null;
+    const hottest = got.hottest.length ? table({ caption: got.origin.kind === "incident" ? "Functions, by their own time" : "Of all that ran: functions, by their own time", columns: [
+      { title: "Function", class: "wide", cell: (one) => code(one.function) },
+      { title: "Own time", class: "number", cell: (one) => percent(one.self_share) },
+      { title: "File", class: "wide", narrow: false, cell: (one) => el("span", { class: "quiet" }, code(one.file)) },
+    ], rows: got.hottest.slice(0, 15) }) : null;
     const ran = got.consumers.length ? table({ caption: "Who ran, busiest first", columns: [
       { title: "Process", cell: (one) => [foreign(one.name), el("span", { class: "quiet" }, ` ${one.pid}`), one.ended ? [" ", badge("ended")] : null] },
       { title: "CPU", class: "number", cell: (one) => quantity(one.cpu_percent, "percent") },
       { title: "Hottest function", class: "wide", cell: (one) => code(one.function) },
       { title: "", class: "number", cell: (one) => percent(one.share) },
     ], rows: got.consumers.slice(0, 15) }) : null;
-    place.replaceChildren(...[from, others, got.tree.total ? flameGraph(got.tree) : empty("Nothing ran in it", "The black box saw no process at work in these seconds."), ran].filter(Boolean));
+    place.replaceChildren(...[back, from, others, got.tree.total ? flameGraph(got.tree) : empty("Nothing ran in it", "The black box saw no process at work in these seconds."), ran, hottest].filter(Boolean));
   } catch (error) {
     if (!isWanted() || error.name === "AbortError") return;
-    if (error.status === 404) place.replaceChildren(el("p", { class: "quiet" }, foreign(error.message)), api.actions ? snapshot(api) : null);
+    if (error.status === 400) place.replaceChildren(el("p", { class: "quiet" }, TOO_LONG));
+    else if (error.status === 404) place.replaceChildren(el("p", { class: "quiet" }, foreign(error.message)), api.actions ? snapshot(api) : null);
     else place.replaceChildren(failure(error, () => showStacks(api, place, query, isWanted, origin, incident)));
   }
 }
@@ -319,7 +322,7 @@ function nowSection(api) {
     const limits = el("p", { class: "quiet" });
     const update = (got) => {
       strip.update(got.seconds);
-      limits.replaceChildren(...got.limits.map((one) => foreign(one)), got.seconds.length ? "" : "The first second is not over yet.");
+      limits.replaceChildren(...got.limits.map((one) => el("span", {}, foreign(one), ". ")), got.seconds.length || got.limits.length ? "" : "The first second is not over yet.");
     };
     place.replaceChildren(strip.element, limits, stacks);
     update(first);
