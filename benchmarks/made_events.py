@@ -14,8 +14,8 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from monitord.model import Event, EventType
-from monitord.storage.events.identity import id_at
 from monitord.storage.events.rows import COLUMNS, row_of
+from monitord.storage.events.store import ROOMY
 from monitord.storage.tables import event as event_table
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,7 +79,7 @@ def table_statements(*, with_indexes: bool) -> list[str]:
 def raw_database(path: Path, *, with_indexes: bool = True, is_new: bool = True) -> sqlite3.Connection:
     """The same file by sqlite3 alone: durable like ours, with the same cache and WAL."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=30)
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -8192"):
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", *ROOMY):
         connection.execute(f"PRAGMA {pragma}")
     for statement in table_statements(with_indexes=with_indexes) if is_new else ():
         connection.execute(statement)
@@ -93,4 +93,4 @@ def store_raw(connection: sqlite3.Connection, rows: Ready) -> None:
 
 
 def ready_rows(events: Sequence[Event]) -> Ready:
-    return [[id_at(event.taken_at), *row_of(event)[1:]] for event in events]
+    return [row_of(event) for event in events]

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitord.actions.confirming import require_confirmation
 from monitord.actions.lists import EventQuestion
 from monitord.actions.workspace import Workspace
-from monitord.errors import UsageError
+from monitord.errors import NotFoundError, UsageError
 from monitord.model import Event
-from monitord.redaction.naming import fits_name
 from monitord.storage.artefacts.urls import shown_url
 
 if TYPE_CHECKING:
+    from monitord.storage.events import EventFilter
     from monitord.storage.events.far import FarEvents
     from monitord.storage.events.stats import EventStats
 
-_PAGE = 1000
+_CANDIDATES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,34 +80,50 @@ def event_stats(workspace: Workspace, place: EventPlace = HERE) -> EventStats:
 
 
 def events_of(workspace: Workspace, place: EventPlace, asked: EventQuestion) -> Iterator[Event]:
-    """Yield the events of a copy, newest first. What no index knows is looked for one page after another."""
-    from monitord.storage.event_search import mentions
-    from monitord.storage.events.filters import cursor_after
+    """Yield the events of a copy, newest first; raises NotFoundError for an incident that is not there."""
+    from monitord.storage.event_search import EventSearch
 
     with far_events(workspace, place) as far:
-        left = asked.wanted.limit
-        page = replace(asked.wanted, limit=_PAGE)
-        while True:
-            far.more_time()  # who reads may have been slow
-            found = far.events.query_events(page)
-            for each in found:
-                if not _is_asked_for(each, asked) or (
-                    asked.text and not mentions(each, asked.text.casefold())
-                ):
-                    continue
-                if left is not None and left <= 0:
-                    return
-                left = None if left is None else left - 1
-                yield each
-            if len(found) < _PAGE or found[-1].id is None:
-                return
-            page = replace(page, after=cursor_after(found[-1].id, "desc"))
+        wanted = asked.wanted
+        if asked.incident:
+            wanted = replace(wanted, correlation_id=_whole_id(far, asked.incident))
+        yield from EventSearch(_Copied(far), wanted, asked.process, asked.text).each()
 
 
-def _is_asked_for(each: Event, asked: EventQuestion) -> bool:
-    if asked.process and not fits_name(asked.process, each.process_name or ""):
-        return False
-    return not asked.incident or (each.correlation_id or "").startswith(asked.incident)
+@dataclass(frozen=True, slots=True)
+class _Copied:
+    """A copy as `EventSearch` asks it: it knows what events say, and no command lines."""
+
+    far: FarEvents
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.far.is_file
+
+    def events(self, wanted: EventFilter, also: Sequence[str], values: Mapping[str, Any]) -> list[Event]:
+        self.far.more_time()  # who reads may have been slow
+        return self.far.events.query_narrowed(wanted, also, values)
+
+    def event_names(self) -> list[str]:
+        return self.far.events.process_names()
+
+    def incidents_of(self, _process: str) -> frozenset[str]:
+        return frozenset()
+
+    def incidents_of_names(self, cells: Sequence[str]) -> frozenset[str]:
+        return self.far.events.incidents_of_names(cells)
+
+
+def _whole_id(far: FarEvents, beginning: str) -> str:
+    found = sorted(far.events.incidents_beginning(beginning, _CANDIDATES + 1))
+    if not found:
+        raise NotFoundError(f"cannot find events of incident {beginning!r} there; try `events list --of`")
+    if len(found) > 1:
+        more = ", …" if len(found) > _CANDIDATES else ""
+        raise UsageError(
+            f"invalid incident {beginning!r}: expected one of {', '.join(found[:_CANDIDATES])}{more}"
+        )
+    return found[0]
 
 
 def prune_events(

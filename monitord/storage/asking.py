@@ -20,7 +20,7 @@ from monitord.storage.cells import MENDED_BY, SENSELESS, Row, lenient_text, text
 from monitord.storage.events.filters import EventFilter, parse_id
 from monitord.storage.events.identity import id_at
 from monitord.storage.events.rows import COLUMNS, event_of, type_of_code
-from monitord.storage.events.statements import QueryOptimizer, has_arity_index
+from monitord.storage.events.statements import EACH_NAME, QueryOptimizer, has_arity_index, of_names
 from monitord.storage.faults import explained
 from monitord.storage.folder import check_data_dir, check_database_file
 from monitord.storage.readonly import open_readonly
@@ -65,18 +65,6 @@ _HOT_SHARE = 0.05
 SLOW_STEPS = 100_000
 _ROW_STEPS = 50
 _LOOK_STEPS = 10_000
-
-# From one name to the next in the index: as many steps as there are names, however many events.
-_NAMED = "FROM event WHERE event_type > 0 AND process_name"
-_NAMES = (
-    f"WITH RECURSIVE each_name(cell) AS (SELECT min(process_name) {_NAMED} IS NOT NULL UNION ALL "  # noqa: S608  our words
-    f"SELECT (SELECT min(process_name) {_NAMED} > cell) FROM each_name WHERE cell IS NOT NULL) "
-    "SELECT cell FROM each_name WHERE cell IS NOT NULL"
-)
-_OF_NAMES = (
-    f"SELECT DISTINCT correlation_id {_NAMED} IN (SELECT value FROM json_each(?))"  # noqa: S608  our words
-    " AND correlation_id IS NOT NULL"
-)
 
 
 def ignore_damage(_words: str) -> None:
@@ -178,6 +166,8 @@ class Asking:
 class EventQuestions(Asking):
     """What a reader of a store is asked about its events."""
 
+    is_sqlite = True
+
     def events(
         self, wanted: EventFilter, also: Sequence[str] = (), values: Mapping[str, Any] | None = None
     ) -> list[Event]:
@@ -225,11 +215,11 @@ class EventQuestions(Asking):
 
     def event_names(self) -> list[str]:
         """The cells of all names of processes that events other than samples have, each once."""
-        return [str(row[0]) for row in self._fetched(_NAMES, [])]
+        return [str(row[0]) for row in self._fetched(EACH_NAME, [])]
 
     def incidents_of_names(self, cells: Sequence[str]) -> frozenset[str]:
         """The incidents that have an event of one of these names."""
-        rows = self._fetched(_OF_NAMES, [json.dumps(list(cells))]) if cells else []
+        rows = self._fetched(of_names(), {"cells": json.dumps(list(cells))}) if cells else []
         return frozenset(str(row[0]) for row in rows)
 
     def event_stats(self) -> EventStats:

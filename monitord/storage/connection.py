@@ -27,6 +27,7 @@ from monitord.storage.usage import WAL_LIMIT_BYTES, WAL_PAGES
 BUSY_TIMEOUT_S = 5.0
 CACHE_KIB = 256  # SQLite's default is 2 MB
 _STEPS = 20_000  # of SQLite's machine, about a millisecond, between two looks at the clock
+_ASKS = "monitord_asks"
 
 
 def open_engine(database: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
@@ -37,9 +38,14 @@ def open_engine(database: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engin
 def engine_over(connect: Callable[[], sqlite3.Connection]) -> Engine:
     """Make an engine over the one connection that `connect` gives, whose `isolation_level` is None."""
     engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
-    # The write lock at once: a transaction that must wait waits before it has read anything.
-    event.listen(engine, "begin", partial(Connection.exec_driver_sql, statement="BEGIN IMMEDIATE"))
+    event.listen(engine, "begin", _begin)
     return engine
+
+
+def _begin(connection: Connection) -> None:
+    """Take the write lock at once, but for questions: who must wait for it waits before anything is read."""
+    only_asks = connection.get_execution_options().get(_ASKS, False)
+    connection.exec_driver_sql("BEGIN" if only_asks else "BEGIN IMMEDIATE")
 
 
 def _connect(database: Path, busy_timeout_s: float) -> sqlite3.Connection:
@@ -73,8 +79,8 @@ def set_pragmas(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """For questions of one statement each: they take no lock."""
-    with Engine(engine.pool, engine.dialect, engine.url).connect() as connection:  # nobody listens to it
+    """For questions to any database: they wait for no writer, and see it as it was at the first of them."""
+    with engine.connect() as connection, connection.execution_options(**{_ASKS: True}).begin():
         yield connection
 
 
@@ -103,5 +109,5 @@ def explained_sql(what: str, kind: type[StorageError] = StorageError) -> Iterato
     """Let errors of any database out as `kind`: WHAT, then its own words; see `faults.explained` for ours."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         raise kind(f"{what}: {cause_of(error)}") from error

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import Any, Protocol
 
 from monitord.model import Event
 from monitord.redaction.naming import fits_name
 from monitord.storage.events import EventFilter, cursor_after
 from monitord.storage.events.rows import CODES, text_of_cell
-
-if TYPE_CHECKING:
-    from monitord.storage.queries import StoreReader
+from monitord.storage.events.statements import among
 
 _BATCH = 1000
 # So few names and incidents are looked up by indexes; what more of them did is met soon, going through time.
@@ -24,10 +23,31 @@ _PLAIN = re.compile(r"[ !#-\[\]-~]+")  # what JSON writes as it is
 _RUN_LIMIT = 100  # SQLite takes no pattern of any length
 _LIKE = re.compile(r"[%_!]")
 _TEXTS = ("process_name", "module", "function", "pid", "arity", "correlation_id", "ast_node_id", "payload")
-_NAMED = (
-    "(event_type > 0 AND {0}process_name IN (SELECT value FROM json_each(:named))"
-    " OR {0}correlation_id IN (SELECT value FROM json_each(:of_these)))"
-)
+_NAMED = "(event_type > 0 AND {by}process_name IN {named} OR {by}correlation_id IN {of_these})"
+
+
+class EventSource(Protocol):
+    """Where events are looked for: a store, or a copy of its events. Cells are names as a database has them.
+
+    `is_sqlite` says in whose words to ask.
+    """
+
+    @property
+    def is_sqlite(self) -> bool: ...
+
+    def events(
+        self, wanted: EventFilter, also: Sequence[str], values: Mapping[str, Any], /
+    ) -> Sequence[Event]:
+        """Return the events under a filter of which further conditions hold."""
+
+    def event_names(self) -> Sequence[str]:
+        """Return the cells of all names of processes that events other than samples have."""
+
+    def incidents_of(self, process: str, /) -> frozenset[str]:
+        """Return the incidents of processes that are called so by what is known besides their events."""
+
+    def incidents_of_names(self, cells: Sequence[str], /) -> frozenset[str]:
+        """Return the incidents that have an event of one of these names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +65,20 @@ class EventSearch:
     """Events under a filter, of processes that are called so, with a text in any value."""
 
     def __init__(
-        self, reader: StoreReader, wanted: EventFilter, process: str | None, text: str | None = None
+        self, source: EventSource, wanted: EventFilter, process: str | None, text: str | None = None
     ) -> None:
-        self._reader = reader
+        self._source = source
         self._wanted = wanted
         self._process = process or None
         self._text = text.casefold() if text else None
 
     def newest(self) -> list[Event]:
         """Return at most as many as the filter says, newest first."""
-        limit = self._wanted.limit or 0
-        found: list[Event] = []
-        for event in self._walk(self._wanted):
-            found.append(event)
-            if len(found) == limit:
-                break
-        return found
+        return list(self.each())
+
+    def each(self) -> Iterator[Event]:
+        """Yield them, a page at a time."""
+        return islice(self._walk(self._wanted), self._wanted.limit)
 
     def since(self, moment: datetime) -> list[Event]:
         """Return all from this moment on, newest first."""
@@ -71,10 +89,11 @@ class EventSearch:
         narrowing = self._named()
         if narrowing is None:
             return
-        narrowing += _mentioning(self._text) if self._text else Narrowing()
+        if self._text and self._source.is_sqlite:  # PostgreSQL's LIKE knows letter case, and no numbers
+            narrowing += _mentioning(self._text)
         page = replace(wanted, limit=_BATCH if self._text else min(wanted.limit or _BATCH, _BATCH))
         while True:
-            found = self._reader.events(page, narrowing.conditions, narrowing.values)
+            found = self._source.events(page, narrowing.conditions, narrowing.values)
             yield from (event for event in found if self._text is None or mentions(event, self._text))
             last = found[-1].id if found else None
             if last is None or len(found) < (page.limit or 0):
@@ -88,11 +107,14 @@ class EventSearch:
         """
         if self._process is None:
             return Narrowing()
-        cells = [cell for cell in self._reader.event_names() if fits_name(self._process, _text_of(cell))]
-        incidents = self._reader.incidents_of(self._process) | self._reader.incidents_of_names(cells)
+        source = self._source
+        cells = [cell for cell in source.event_names() if fits_name(self._process, _text_of(cell))]
+        incidents = source.incidents_of(self._process) | source.incidents_of_names(cells)
         if not cells and not incidents:
             return None
-        words = _NAMED.format("" if len(cells) + len(incidents) <= _FEW else "+")
+        lists = {name: among(name, is_sqlite=source.is_sqlite) for name in ("named", "of_these")}
+        goes_through_time = source.is_sqlite and len(cells) + len(incidents) > _FEW
+        words = _NAMED.format(by="+" if goes_through_time else "", **lists)
         return Narrowing((words,), {"named": json.dumps(cells), "of_these": json.dumps(sorted(incidents))})
 
 

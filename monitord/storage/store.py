@@ -189,7 +189,7 @@ class SQLiteProfileStore(OpenDatabase):
     @property
     def events(self) -> EventStore:
         """What happened, kept in this database."""
-        return EventStore(self._transaction)
+        return EventStore(self._transaction, asking=self._questions)
 
     def get_state(self, key: str) -> Any:
         """Return what `set_state` kept under this key, or None."""
@@ -332,9 +332,9 @@ class SQLiteProfileStore(OpenDatabase):
 
     def prune_events(self, *, max_events: int | None = None, before: datetime | None = None) -> int:
         """Remove the oldest events that no incident needs, beyond a number or before a time; how many."""
-        pruner = Pruner(self._transaction)
-        count = 0 if before is None else pruner.remove(before=id_at(before, "before"), which="spare")
-        return count + (0 if max_events is None else pruner.keep_newest(max_events, "spare"))
+        remove = Pruner(self._transaction).remove
+        count = 0 if before is None else remove(before=id_at(before, "before"), which="spare")
+        return count + (0 if max_events is None else self.events.keep_newest(max_events, "spare"))
 
     def drop_abandoned(self) -> int:
         """Remove what killed captures left in the spool; bytes freed."""

@@ -23,6 +23,7 @@ from monitord.actions import event_copy
 from monitord.actions.workspace import Workspace
 from monitord.fleet.ship_state import read_state
 from monitord.model import Event, EventType
+from monitord.storage.events import access
 
 HOUR = timedelta(hours=1)
 SECRET = "hunter2hunter2"
@@ -84,6 +85,59 @@ def test_a_copy_answers_as_the_store_does(here, store, incident, loose, url) -> 
         ("--incident", incident.correlation_id[:6]), ("--type", "job", "-n", "2"),
     ):  # fmt: skip
         assert listed(here, *words) == listed(here, *words, "--of", url), words
+
+
+def test_a_name_is_looked_for_where_the_copy_lies(here, store, incident, url, monkeypatch) -> None:
+    """As here, and no event comes from there that is not in the answer; an incident is found by its beginning."""
+    now = datetime.now(UTC)
+    names = ("web", "Web-2", "we_b%1", "größe", "\udcff\0", None)
+    kinds = [kind for kind in EventType if kind is not EventType.SAMPLE]
+    store.events.store_events([
+        Event(
+            kinds[number % len(kinds)], now - number * timedelta(seconds=1), process_name=names[number % len(names)],
+            correlation_id=f"webcopy{number % 7}aaaa", payload={"job": "x"},
+        )
+        for number in range(2_400)
+    ])  # fmt: skip
+    assert here("events", "copy", "--to", url).code == 0
+    made: list[object] = []
+    event_of = access.event_of
+    monkeypatch.setattr(access, "event_of", lambda row: made.append(row) or event_of(row))
+    for words in (
+        ("--process", "nobody"), ("--process", "WEB*"), ("--process", "we_b%1", "--type", "job"), ("--process", "größe"),
+        ("--process", "python"), ("--incident", incident.correlation_id), ("--incident", incident.correlation_id[:8]),
+    ):  # fmt: skip
+        expected = listed(here, *words)
+        made.clear()
+        assert listed(here, *words, "--of", url) == expected, words
+        assert len(made) == len(expected), words
+        assert listed(here, *words, "-n", "3", "--of", url) == expected[:3]
+    # Of these there is no incident here any more.
+    expected = [one for one in listed(here, "--type", "note") if one["correlation_id"] == "webcopy3aaaa"]
+    assert listed(here, "--type", "note", "--incident", "webcopy3", "--of", url) == expected != []
+    monkeypatch.setattr("monitord.storage.event_search._FEW", 0)
+    assert listed(here, "--process", "web", "--of", url) == listed(here, "--process", "web")
+    several = here("events", "--incident", "webcopy", "--of", url)
+    assert (several.code, several.out) == (2, "")
+    assert "webcopy0" in several.err
+    assert here("events", "--incident", "x'%", "--of", url).code == 3
+
+
+def test_a_question_to_a_copy_waits_for_nobody_who_writes_there(here, store, incident, loose, url) -> None:
+    """Another recorder, or the copy of this one, may be in the middle of a round."""
+    assert here("events", "copy", "--to", url).code == 0
+    questions = (("events",), ("events", "stats"), ("events", "index"), ("events", "--process", "python"))
+    before = [here(*words, "--of", url, "-o", "json").out for words in questions]
+    with asked_directly(url) as writer:
+        if url.startswith("sqlite"):
+            writer.exec_driver_sql("BEGIN IMMEDIATE")
+            writer.exec_driver_sql("DELETE FROM event")
+        else:
+            schema = f"monitord_{read_state(_data(here)).host_id.replace('-', '_')}"
+            writer.exec_driver_sql(f'LOCK TABLE "{schema}".event, "{schema}".event_mark IN EXCLUSIVE MODE')
+            writer.exec_driver_sql(f'DELETE FROM "{schema}".event')  # noqa: S608  a host's id
+        assert [here(*words, "--of", url, "-o", "json").out for words in questions] == before
+        writer.rollback()
 
 
 def _data(_here) -> Path:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, bindparam, text
@@ -16,13 +17,16 @@ from sqlalchemy.exc import OperationalError
 from monitord.errors import BusyError
 from monitord.model import Event, EventType
 from monitord.storage.events.filters import EventFilter
-from monitord.storage.events.identity import EVENTS_PER_MICROSECOND, id_at, numbered
+from monitord.storage.events.identity import EVENTS_PER_MICROSECOND, numbered
 from monitord.storage.events.rows import CODES, COLUMNS, event_of, row_of
 from monitord.storage.events.statements import (
+    BEGINNING,
+    EACH_NAME,
     EventIndex,
     QueryOptimizer,
     creation_of,
     has_arity_index,
+    of_names,
 )
 
 _INSERT = f"INSERT INTO event ({', '.join(COLUMNS)}) VALUES ({', '.join(':' + name for name in COLUMNS)})"  # noqa: S608
@@ -55,9 +59,15 @@ class DataAccess:
         self._connection = connection
         self._is_sqlite = connection.dialect.name == "sqlite"
 
+    @property
+    def _driver(self) -> sqlite3.Connection:
+        driver = self._connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)  # noqa: S101  what `connection` makes
+        return driver
+
     def _rows(self, sql: str, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
-        if self._is_sqlite:  # past SQLAlchemy's compiler, which takes longer than SQLite
-            return self._connection.exec_driver_sql(sql, dict(values or {})).fetchall()
+        if self._is_sqlite:  # at the driver: SQLAlchemy's bookkeeping takes longer than SQLite
+            return self._driver.execute(sql, dict(values or {})).fetchall()
         return self._connection.execute(text(sql), dict(values or {})).fetchall()
 
     def insert(self, events: Sequence[Event]) -> list[int]:
@@ -65,38 +75,57 @@ class DataAccess:
         if not self._is_sqlite:  # SQLite's write lock was taken when the transaction began
             self._connection.execute(text("SELECT pg_advisory_xact_lock(:ours)"), {"ours": _WRITERS})
         rows = [row_of(event) for event in events]
-        moments = [event.taken_at for event in events]
-        ids = numbered(moments, self._taken(moments))
+        first = [row[0] for row in rows]
+        ids = numbered(first, self._taken(first))
         for row, event_id in zip(rows, ids, strict=True):
             row[0] = event_id
-        if self._is_sqlite:  # at the driver itself: SQLAlchemy's bookkeeping takes a third of the whole
-            driver: Any = self._connection.connection.driver_connection
-            driver.executemany(_INSERT_SQLITE, rows)
+        if self._is_sqlite:
+            self._driver.executemany(_INSERT_SQLITE, rows)
         else:
             self._connection.execute(text(_INSERT), [dict(zip(COLUMNS, row, strict=True)) for row in rows])
         return ids
 
-    def _taken(self, moments: Iterable[datetime]) -> list[int]:
-        """Ids from these moments on that are in use; none in the usual case that all are newer than any."""
-        bases = sorted({id_at(moment) for moment in moments})
+    def _taken(self, first: Sequence[int]) -> list[int]:
+        """Ids from these on that are in use; none in the usual case that all are newer than any."""
         newest = self._rows("SELECT max(id) FROM event")[0][0]
-        if newest is None or newest < bases[0]:
+        if newest is None or newest < min(first):
             return []
         span = 2 * EVENTS_PER_MICROSECOND
         sql = "SELECT id FROM event WHERE id >= :base AND id < :beyond"
         found: list[int] = []
-        for base in bases:
+        for base in sorted(set(first)):
             if base <= newest:
                 found += [row[0] for row in self._rows(sql, {"base": base, "beyond": base + span})]
         return found
 
-    def query(self, wanted: EventFilter) -> list[Event]:
-        """Return the events under a filter, in its order."""
-        return [event_of(row) for row in self.rows(wanted)]
+    def query(
+        self, wanted: EventFilter, also: Sequence[str] = (), values: Mapping[str, Any] | None = None
+    ) -> list[Event]:
+        """Return the events under a filter, in its order; `also` are further conditions with their values."""
+        return [event_of(row) for row in self.rows(wanted, also, values)]
 
-    def rows(self, wanted: EventFilter) -> Sequence[Any]:
+    def rows(
+        self, wanted: EventFilter, also: Sequence[str] = (), values: Mapping[str, Any] | None = None
+    ) -> Sequence[Any]:
         """Return the cells of what `query` reads."""
-        return self._rows(*self._optimizer(wanted).select(wanted))
+        sql, filtered = self._optimizer(wanted).select(wanted, also)
+        return self._rows(sql, {**filtered, **(values or {})})
+
+    def process_names(self) -> list[str]:
+        """Return the cells of all names of processes that events other than samples have, each once."""
+        return [str(row[0]) for row in self._rows(EACH_NAME)]
+
+    def incidents_of_names(self, cells: Sequence[str]) -> frozenset[str]:
+        """Return the incidents that have an event, not only a sample, of one of these names."""
+        sql = of_names(is_sqlite=self._is_sqlite)
+        return frozenset(str(row[0]) for row in self._rows(sql, {"cells": json.dumps(list(cells))}))
+
+    def incidents_beginning(self, text: str, limit: int) -> list[str]:
+        """Return the whole ids of incidents that begin so, at most so many."""
+        return [
+            str(row[0])
+            for row in self._rows(BEGINNING, {"length": len(text), "beginning": text, "limit": limit})
+        ]
 
     def _optimizer(self, wanted: EventFilter) -> QueryOptimizer:
         return QueryOptimizer(has_arity_index=self._is_sqlite and has_arity_index(self._rows, wanted))
@@ -139,7 +168,7 @@ class DataAccess:
         if not self._is_sqlite:
             yield
             return
-        driver: Any = self._connection.connection.driver_connection
+        driver = self._driver
         ends_at_s = time.monotonic() + (math.inf if within_s is None else within_s)
         driver.set_progress_handler(lambda: time.monotonic() > ends_at_s, _STEPS)
         try:

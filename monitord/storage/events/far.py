@@ -32,7 +32,7 @@ from monitord.errors import (
 )
 from monitord.model import Event
 from monitord.ownership import is_privileged, why_untrusted
-from monitord.storage.connection import explained_sql
+from monitord.storage.connection import explained_sql, reading
 from monitord.storage.events.identity import id_at
 from monitord.storage.events.rows import COLUMNS, row_of
 from monitord.storage.events.statements import EventIndex, creation_of
@@ -95,12 +95,12 @@ class FarEvents:
 
     def __init__(self, url: str, within_s: float) -> None:
         check_events_url(url)
-        self._is_file = url.startswith("sqlite:")
+        self.is_file = url.startswith("sqlite:")
         self._ends_at_s = time.monotonic() + within_s
         self._within_s = within_s
         self._schema = ""
         self._engine: Engine = engine_of(url, self.check_time)
-        if self._is_file:
+        if self.is_file:
             engine_event.listen(self._engine, "connect", self._bind)
         else:
             engine_event.listen(self._engine, "begin", self._enter_schema)
@@ -171,7 +171,7 @@ class FarEvents:
             far._engine.dispose()
 
     def _make(self, host_id: str) -> None:
-        schema = "" if self._is_file else schema_of(host_id)
+        schema = "" if self.is_file else schema_of(host_id)
         with self._transaction() as connection:
             if schema and not _is_there(connection, schema):  # only who makes it needs the right to
                 connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
@@ -185,8 +185,8 @@ class FarEvents:
 
     def _hosts(self) -> dict[str, str]:
         """Whose events are there, each with its schema."""
-        with self._transaction() as connection:
-            schemas = [""] if self._is_file else [row[0] for row in connection.exec_driver_sql(_SCHEMAS)]
+        with self._asking() as connection:
+            schemas = [""] if self.is_file else [row[0] for row in connection.exec_driver_sql(_SCHEMAS)]
             found = {}
             for schema in schemas:
                 if schema and _SCHEMA.fullmatch(schema) is None:
@@ -204,14 +204,14 @@ class FarEvents:
     def mark(self) -> Mark | None:
         """How far the copy came; None before the first."""
         columns = "host_id, through, whole_us, since, round"
-        with self._transaction() as connection:
+        with self._asking() as connection:
             rows = connection.exec_driver_sql(f"SELECT {columns} FROM event_mark").fetchall()  # noqa: S608  our words
         return Mark(*rows[0]) if rows else None
 
     def absent(self, ids: Sequence[int]) -> set[int]:
         """Which of these ids are not there."""
         asked = text("SELECT id FROM event WHERE id IN :ids").bindparams(bindparam("ids", expanding=True))
-        with self._transaction() as connection:
+        with self._asking() as connection:
             return set(ids) - {row[0] for row in connection.execute(asked, {"ids": list(ids)})}
 
     def put(
@@ -228,7 +228,7 @@ class FarEvents:
             stale(connection)
 
     def _upsert(self) -> str:
-        differs = "IS NOT" if self._is_file else "IS DISTINCT FROM"
+        differs = "IS NOT" if self.is_file else "IS DISTINCT FROM"
         rest = [name for name in COLUMNS if name != "id"]
         values = ", ".join(f":{name}" for name in COLUMNS)
         changes = ", ".join(f"{name} = excluded.{name}" for name in rest)
@@ -242,7 +242,7 @@ class FarEvents:
 
     def create_index(self, index: EventIndex) -> bool:
         """Make an index, unless it is there; whether it was made. PostgreSQL lets others write meanwhile."""
-        if self._is_file:
+        if self.is_file:
             return self.events.create_index(index)
         if index.name in self.events.indexes():
             return False
@@ -259,7 +259,7 @@ class FarEvents:
 
     def drop_index(self, index: EventIndex) -> bool:
         """Remove an index, if it is there; whether it was."""
-        if self._is_file:
+        if self.is_file:
             return self.events.drop_index(index)
         if index.name not in self.events.indexes():
             return False
@@ -298,6 +298,11 @@ class FarEvents:
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         with explained_sql(_FAILED), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _asking(self) -> Iterator[Connection]:
+        with explained_sql(_FAILED), reading(self._engine) as connection:
             yield connection
 
 

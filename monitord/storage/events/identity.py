@@ -15,6 +15,7 @@ from monitord.errors import UsageError
 EVENTS_PER_MICROSECOND = 2048
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_DAY_S = 86_400
 _LAST = datetime(2110, 1, 1, tzinfo=UTC)  # what 63 bits hold, roughly
 
 
@@ -24,7 +25,8 @@ def id_at(moment: datetime, name: str = "taken_at") -> int:
         raise UsageError(f"invalid {name}: {moment!r}, expected a time with its zone")
     if not _EPOCH <= moment < _LAST:
         raise UsageError(f"invalid {name}: {moment.isoformat()}, expected between 1970 and 2110")
-    return (moment - _EPOCH) // _MICROSECOND * EVENTS_PER_MICROSECOND
+    since = moment - _EPOCH  # its whole numbers, because to divide a timedelta takes twice as long
+    return ((since.days * _DAY_S + since.seconds) * 1_000_000 + since.microseconds) * EVENTS_PER_MICROSECOND
 
 
 def time_of_id(event_id: int) -> datetime:
@@ -32,16 +34,15 @@ def time_of_id(event_id: int) -> datetime:
     return _EPOCH + event_id // EVENTS_PER_MICROSECOND * _MICROSECOND
 
 
-def numbered(moments: Iterable[datetime], taken: Iterable[int]) -> list[int]:
-    """An id for each moment, given the ids that are taken from those moments on.
+def numbered(first: Iterable[int], taken: Iterable[int]) -> list[int]:
+    """An id for each event, given the first id of its time (`id_at`) and those that are taken from there on.
 
-    Equal moments get ids in the order in which they come.
+    Equal times get ids in the order in which they come.
     """
     occupied = set(taken)
     next_free: dict[int, int] = {}
     ids = []
-    for moment in moments:
-        base = id_at(moment)
+    for base in first:
         free = next_free.get(base, base)
         while free in occupied:
             free += 1

@@ -54,12 +54,6 @@ class Pruner:
             time.sleep(_BREATH_S)
         return gone
 
-    def keep_newest(self, max_events: int, which: Which = "all") -> int:
-        """Remove the oldest beyond this number; how many."""
-        with self._transaction() as connection:
-            excess = DataAccess(connection).count() - max_events
-        return self.remove(at_most=excess, which=which) if excess > 0 else 0
-
 
 def _next_size(size: int, taken_s: float) -> int:
     """As many as should take the aimed time; at most twice as many as before."""

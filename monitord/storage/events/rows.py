@@ -39,13 +39,12 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def row_of(event: Event) -> list[Any]:
-    """Return the row, its id still open; raises UsageError that names what can't be kept."""
-    id_at(event.taken_at)
+    """Return the row, its id the first of its time; raises UsageError that names what can't be kept."""
     if event.arity is not None and event.function is None:
         raise UsageError("invalid event: an arity without a function, expected both")
     return [
-        None,
-        CODES[type_of(event.event_type)],
+        id_at(event.taken_at),
+        _code_of(event.event_type),
         _number("pid", event.pid),
         _number("start_ticks", event.start_ticks),
         text_cell("process_name", event.process_name),
@@ -56,6 +55,13 @@ def row_of(event: Event) -> list[Any]:
         text_cell("ast_node_id", event.ast_node_id),
         payload_cell(event.payload),
     ]
+
+
+def _code_of(event_type: EventType | str) -> int:
+    try:
+        return CODES[event_type]  # type: ignore[index]  # a type's name is the same key as the type
+    except (KeyError, TypeError):
+        return CODES[type_of(event_type)]
 
 
 def clipped(text: str | None) -> str | None:

@@ -69,6 +69,32 @@ def has_arity_index(ask: Ask, wanted: EventFilter) -> bool:
     return bool(ask("SELECT 1 FROM sqlite_master WHERE name = :name", {"name": ARITY.name}))
 
 
+# From one name to the next in the index: as many steps as there are names, however many events.
+_NAMED = "FROM event WHERE event_type > 0 AND process_name"
+EACH_NAME = (
+    f"WITH RECURSIVE each_name(cell) AS (SELECT min(process_name) {_NAMED} IS NOT NULL UNION ALL "  # noqa: S608  our words
+    f"SELECT (SELECT min(process_name) {_NAMED} > cell) FROM each_name WHERE cell IS NOT NULL) "
+    "SELECT cell FROM each_name WHERE cell IS NOT NULL"
+)
+BEGINNING = (
+    "SELECT DISTINCT correlation_id FROM event WHERE correlation_id IS NOT NULL"
+    " AND substr(correlation_id, 1, :length) = :beginning LIMIT :limit"
+)
+
+
+def among(name: str, *, is_sqlite: bool = True) -> str:
+    """Return the values of a list that is one parameter, as JSON: what stands behind IN."""
+    if is_sqlite:
+        return f"(SELECT value FROM json_each(:{name}))"  # noqa: S608  our words
+    return f"(SELECT json_array_elements_text(CAST(:{name} AS json)))"
+
+
+def of_names(*, is_sqlite: bool = True) -> str:
+    """Return the question which incidents have an event of one of the names `:cells`, samples left out."""
+    names = among("cells", is_sqlite=is_sqlite)
+    return f"SELECT DISTINCT correlation_id {_NAMED} IN {names} AND correlation_id IS NOT NULL"
+
+
 class QueryOptimizer:
     """Statements with named parameters (`:name`), the same for SQLite and PostgreSQL.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,8 +19,8 @@ from sqlalchemy.pool import StaticPool
 from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.installation import install_command
 from monitord.model import Event, EventType
-from monitord.storage.connection import engine_over, explained_sql, open_engine
-from monitord.storage.events.access import DataAccess, EventPlan
+from monitord.storage.connection import engine_over, explained_sql, open_engine, reading
+from monitord.storage.events.access import DataAccess, EventPlan, Which
 from monitord.storage.events.filters import EventFilter, parse_id, type_of
 from monitord.storage.events.identity import id_at
 from monitord.storage.events.pruning import Pruner, Transaction
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _FAILED = "the events can't be read or written"
+ROOMY = ("cache_size = -8192", "wal_autocheckpoint = 4000", f"journal_size_limit = {32 << 20}")
+"""How SQLite is set for a file of events alone: its WAL is 16 to 20 MB while it is open."""
 _SLACK = 0.02  # pruning at every event would cost more than the few that are kept too long
 
 
@@ -43,16 +45,18 @@ def _now() -> datetime:
 class EventStore:
     """Events in one database. From any thread; from several processes where the database allows it.
 
-    `target` is a URL (see `engine_of`), an Engine, or a callable that opens
-    a transaction on a database that has the table (the daemon's). With `max_events` or `max_age` the oldest
-    go by themselves once they are 2 % too many, or an hour too old. Raises UsageError before anything is run
-    for what can't be asked or stored, StorageError when the database can't.
+    `target` is a URL (see `engine_of`), an Engine, or a callable that opens a transaction on a database
+    that has the table (the daemon's); then `asking` opens one for questions, which wait for no writer.
+    With `max_events` or `max_age` the oldest go by themselves once they are 2 % too many, or an hour too
+    old. Raises UsageError before anything is run for what can't be asked or stored, StorageError when the
+    database can't.
     """
 
     def __init__(
         self,
         target: str | Engine | Transaction,
         *,
+        asking: Transaction | None = None,
         max_events: int | None = None,
         max_age: timedelta | None = None,
         now: Callable[[], datetime] = _now,
@@ -65,26 +69,13 @@ class EventStore:
         self._max_age = max_age
         self._now = now
         self._engine: Engine | None = None
-        self._transaction = self._opened(target)
-        self._since_pruning = 0
-
-    def _opened(self, target: str | Engine | Transaction) -> Transaction:
         if isinstance(target, str):
             target = self._engine = engine_of(target)
-        if not isinstance(target, Engine):
-            return target
-        engine, lock = target, threading.RLock()
-
-        @contextmanager
-        def transaction() -> Iterator[Connection]:
-            # An engine with one connection takes one thread at a time.
-            alone = lock if isinstance(engine.pool, StaticPool) else nullcontext()
-            with alone, engine.begin() as connection:
-                yield connection
-
-        with explained_sql(_FAILED), transaction() as connection:
-            event_table.create(connection, checkfirst=True)
-        return transaction
+        if isinstance(target, Engine):
+            self._transaction, self._asking = _opened(target)
+        else:
+            self._transaction, self._asking = target, asking or target
+        self._since_pruning = 0
 
     # ------------------------------------------------------------------------------------ storing
 
@@ -114,30 +105,48 @@ class EventStore:
     def query_events(self, wanted: EventFilter | None = None, **filters: Any) -> list[Event]:
         """Return the events under a filter: an EventFilter, or its fields by name."""
         asked = _filter(wanted, filters)
-        return self._run(lambda access: access.query(asked))
+        return self._ask(lambda access: access.query(asked))
+
+    def query_narrowed(
+        self, wanted: EventFilter, also: Sequence[str], values: Mapping[str, Any]
+    ) -> list[Event]:
+        """Return the events under a filter of which further conditions hold, in SQL with their values."""
+        return self._ask(lambda access: access.query(wanted, also, values))
+
+    def process_names(self) -> list[str]:
+        """Return the cells of all names of processes that events other than samples have, each once."""
+        return self._ask(lambda access: access.process_names())
+
+    def incidents_of_names(self, cells: Sequence[str]) -> frozenset[str]:
+        """Return the incidents that have an event, not only a sample, of one of these names."""
+        return self._ask(lambda access: access.incidents_of_names(cells))
+
+    def incidents_beginning(self, text: str, limit: int) -> list[str]:
+        """Return the whole ids of incidents that begin so, at most so many."""
+        return self._ask(lambda access: access.incidents_beginning(text, limit))
 
     def get_event_by_id(self, event_id: int | str) -> Event:
         """Return one event; raises NotFoundError, and UsageError for an invalid id."""
         number = parse_id(event_id)
-        found = self._run(lambda access: access.get(number))
+        found = self._ask(lambda access: access.get(number))
         if found is None:
             raise NotFoundError(f"cannot find event {number}")
         return found
 
     def get_stats(self) -> EventStats:
         """How much is stored, and what it takes."""
-        return self._run(lambda access: access.stats())
+        return self._ask(lambda access: access.stats())
 
     def explain(self, wanted: EventFilter | None = None, **filters: Any) -> EventPlan:
         """Which index serves a filter."""
         asked = _filter(wanted, filters)
-        return self._run(lambda access: access.explain(asked))
+        return self._ask(lambda access: access.explain(asked))
 
     # ------------------------------------------------------------------------------------- indexes
 
     def indexes(self) -> dict[str, int | None]:
         """Return the indexes that are there, each with its bytes; None where the database can't tell."""
-        return self._run(lambda access: access.indexes())
+        return self._ask(lambda access: access.indexes())
 
     def create_index(self, index: EventIndex, within_s: float | None = None) -> bool:
         """Make an index, unless it is there; whether it was made. SQLite lets nobody else write meanwhile.
@@ -178,16 +187,21 @@ class EventStore:
         given = [value for value in (before, max_age, max_events) if value is not None]
         if len(given) != 1:
             raise UsageError("invalid call: expected one of before, max_age and max_events")
-        pruner = Pruner(self._transaction)
+        if max_events is not None:
+            if max_events < 0:
+                raise UsageError(f"invalid max_events: {max_events}, expected 0 or more")
+            return self.keep_newest(max_events)
+        if max_age is not None:
+            before = self._now() - max_age
+        assert before is not None  # noqa: S101  one of the three is
         with explained_sql(_FAILED):
-            if max_events is not None:
-                if max_events < 0:
-                    raise UsageError(f"invalid max_events: {max_events}, expected 0 or more")
-                return pruner.keep_newest(max_events)
-            if max_age is not None:
-                before = self._now() - max_age
-            assert before is not None  # noqa: S101  one of the three is
-            return pruner.remove(before=id_at(before, "before"))
+            return Pruner(self._transaction).remove(before=id_at(before, "before"))
+
+    def keep_newest(self, max_events: int, which: Which = "all") -> int:
+        """Remove the oldest beyond this number, of those that `which` names (see `Pruner`); how many."""
+        excess = self._ask(lambda access: access.count()) - max_events
+        with explained_sql(_FAILED):
+            return Pruner(self._transaction).remove(at_most=excess, which=which) if excess > 0 else 0
 
     def clear(self, type: EventType | str | None = None) -> int:  # noqa: A002  the word of the requirement
         """Remove all events, or all of one type; how many."""
@@ -208,6 +222,34 @@ class EventStore:
         with explained_sql(_FAILED), self._transaction() as connection:
             return work(DataAccess(connection))
 
+    def _ask(self, question: Callable[[DataAccess], _T]) -> _T:
+        with explained_sql(_FAILED), self._asking() as connection:
+            return question(DataAccess(connection))
+
+
+def _opened(engine: Engine) -> tuple[Transaction, Transaction]:
+    """How to write and how to ask, on an engine; it has the table afterwards."""
+    # An engine with one connection takes one thread at a time.
+    alone = threading.RLock() if isinstance(engine.pool, StaticPool) else nullcontext()
+
+    @contextmanager
+    def transaction() -> Iterator[Connection]:
+        with alone, engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def asking() -> Iterator[Connection]:
+        with alone, reading(engine) as connection:
+            yield connection
+
+    with explained_sql(_FAILED):
+        with asking() as connection:
+            is_there = connection.dialect.has_table(connection, event_table.name)
+        if not is_there:
+            with transaction() as connection:
+                event_table.create(connection, checkfirst=True)
+    return transaction, asking
+
 
 def _filter(wanted: EventFilter | None, filters: dict[str, Any]) -> EventFilter:
     if wanted is not None and filters:
@@ -219,10 +261,14 @@ def _filter(wanted: EventFilter | None, filters: dict[str, Any]) -> EventFilter:
 
 
 def _make_roomy(raw: Any, _record: object) -> None:
-    """A file of events alone is not bound to the small cache and WAL of the daemon, which cost a third."""
-    raw.execute("PRAGMA cache_size = -8192")
-    raw.execute("PRAGMA wal_autocheckpoint = 1000")
-    raw.execute("PRAGMA journal_size_limit = 4194304")
+    """A file of events alone is not bound to the small cache and WAL of the daemon, which cost a half.
+
+    A batch of samples changes a page of the index of pids for nearly each of its processes, the next batch
+    the same pages. They reach the file once for all batches in the WAL; a WAL that keeps its length is
+    overwritten, which needs no new blocks.
+    """
+    for pragma in ROOMY:
+        raw.execute(f"PRAGMA {pragma}")
 
 
 def engine_of(url: str, check_time: Callable[[], object] = lambda: None) -> Engine:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
-from monitord.storage.connection import open_engine, patient
+from monitord.storage.connection import open_engine, patient, reading
 from monitord.storage.state.backend import held, left_s
 from monitord.storage.state.errors import StateUnusableError
 from monitord.storage.state.sql import SqlBackend, opening
@@ -32,12 +32,11 @@ def sqlite_backend(path: Path) -> SqlBackend:
 
     @contextmanager
     def question() -> Iterator[Connection]:
-        with held(lock), patient(engine, left_s()), asking.connect() as connection:
+        with held(lock), patient(engine, left_s()), reading(engine) as connection:
             yield connection
 
     with opening():
         engine = open_engine(path, left_s())
-        asking = Engine(engine.pool, engine.dialect, engine.url)  # nobody begins a transaction on it
         with question() as connection:
             is_new = not connection.dialect.has_table(connection, state.name)
         if is_new:
