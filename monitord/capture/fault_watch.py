@@ -36,10 +36,11 @@ class Unwatched:
 
 
 def watch(pid: int) -> Watch:
-    """Record page faults of the threads that bring in the most, as few as may be recorded at once."""
+    """Record page faults of the first thread, which starts most others, and of those with the most faults."""
     try:
-        threads = sorted(procfs.threads(pid)[:_THREADS_READ], key=lambda one: -_minor_faults(pid, one))
-        return faults.Watch(threads)
+        found = procfs.threads(pid)[:_THREADS_READ]
+        threads = sorted(found, key=lambda one: (one != pid, -_minor_faults(pid, one)))
+        return faults.Watch(threads, procfs.online_cpus())
     except perf_event.LockedMemoryError:
         return Unwatched(errno.ENOMEM)
     except OSError as error:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from monitord.causes import words
 from monitord.causes.frame_classes import INTERPRETERS
-from monitord.causes.observed import OfProcess
+from monitord.causes.observed import Faults, OfProcess
 from monitord.model import counted
 from monitord.procfs import PAGE_BYTES
 from monitord.profiles.representation import Frame, Profile
@@ -21,7 +22,8 @@ _ALLOCATORS = frozenset(
         "PyObject_Malloc", "_PyObject_Malloc", "PyMem_Malloc", "PyMem_Realloc", "PyObject_Realloc",
         "runtime.mallocgc", "runtime.newobject", "runtime.makeslice", "runtime.growslice",
         "xmalloc", "xcalloc", "xrealloc", "xstrdup", "g_malloc", "g_malloc0", "g_realloc", "g_strdup",
-        "__rust_alloc", "__rust_realloc", "__rdl_alloc", "alloc::alloc::alloc", "je_malloc", "tc_malloc",
+        "__rust_alloc", "__rust_realloc", "__rdl_alloc", "alloc::alloc::alloc",
+        "je_malloc", "tc_malloc", "mi_malloc",
     )
 )  # fmt: skip
 _FAULTS = frozenset(
@@ -39,17 +41,35 @@ LEAST_SHARE = 0.6
 Stack = tuple[str, float, int, int, int, list[tuple[str, str]]]
 """See `monitord.causes.observed.Faults`."""
 _SEEN_SHARE = 0.7  # of the page faults: others brought in the rest
+_SAMPLED_SHARE = 0.5
 _HUGE_SHARE = 0.2
 # Of what it grew by: what is taken in and given back is counted anew.
 _LEAST_BROUGHT, _MOST_BROUGHT = 0.5, 1.6
 _NEAR_SHARE = 0.75
+_LEAST_IN_BLOCK = 3
 _SHORT_S, _AT_ONCE = 5.0, 0.1
 _LIBRARIES = (
     "libc.so", "libc-", "ld-", "libstdc++", "libc++", "libgcc_s", "libpthread", "libjemalloc", "libtcmalloc",
     "libmimalloc", "libasan",
 )  # fmt: skip
-_ROOTS = ("_start", "__libc_start", "start_thread", "clone")
-_OTHERS = (*_COPIES, "std::", "__gnu_cxx::", "alloc::", "core::")
+_ROOTS = (
+    "_start", "__libc_start", "start_thread", "clone", "std::rt::lang_start", "std::sys::backtrace::",
+    "std::sys_common::backtrace::", "runtime.main", "runtime.goexit",
+)  # fmt: skip
+_OTHERS = (*_COPIES, "std::", "__gnu_cxx::", "alloc::", "core::", "hashbrown::", "<alloc::", "<core::",
+           "<std::", "<hashbrown::")  # fmt: skip
+_OF_GO = re.compile(  # its library's packages, and not what compilers add to names of C behind a dot
+    r"(runtime|reflect|bytes|strings|strconv|sync|bufio|io|os|fmt|errors|sort|slices|maps|math|time|unicode|net"
+    r"|encoding|container|compress|crypto|hash|regexp|text|html|internal|log|context)(/[\w/]+)?"
+    r"\.(?!(constprop|isra|part|cold|llvm|lto_priv|localalias)\b)"
+)
+_PROFILES = {
+    "Go's runtime": "go tool pprof -sample_index=inuse_space, of a program with net/http/pprof",
+    "jemalloc": "jeprof, of a program started with MALLOC_CONF=prof:true",
+    "tcmalloc": "pprof, of a program started with HEAPPROFILE=FILE",
+}
+_NAMELESS = "the functions that they happened in, or their callers, have no names, or are an interpreter's"
+_NO_BLOCK = "it is not a block of glibc's malloc"
 _LEAST_HELD, _HELD_SHARE, _PROVED_SHARE = 5, 0.8, 0.9
 
 
@@ -102,6 +122,7 @@ class Judged:
 
     Else `alike` are two that can't be told apart, or `why` none is named. `share` is the function's, `stack`
     the way to it from the root. `is_proved`: the blocks have mappings of their own, which go with them.
+    `block_bytes`: it is one block, which grew. `decides` says what would tell more.
     """
 
     function: str = ""
@@ -109,6 +130,8 @@ class Judged:
     samples: int = 0
     stack: str = ""
     is_proved: bool = False
+    block_bytes: int = 0
+    decides: str = ""
     alike: tuple[tuple[str, float], ...] = ()
     why: str = ""
 
@@ -119,6 +142,8 @@ class Judged:
             (first, part), (second, other) = self.alike
             shares = f"{words.share(part, 1)} and {words.share(other, 1)} of it"
             return f"{first} and {second} bring memory in alike ({shares})"
+        if self.block_bytes:
+            return f"{self.function} fills one block of {words.size(self.block_bytes)}, which grew"
         if self.is_proved:
             return f"{self.function} brings memory in and keeps it"
         used = words.share(self.share, 1)
@@ -148,11 +173,34 @@ def judged(before: OfProcess, after: OfProcess, group: str, gained: int) -> Judg
     samples = sum(one[2] for one in stacks)
     if why := _elsewhere(before, after, gained):
         return Judged(why=why)
+    if brought < _LEAST_BROUGHT * gained and (one := _of_one_block(faults, group, gained)):
+        return one
     if samples < LEAST_SAMPLES:
         return Judged(why=f"too few were seen to tell: {counted(samples, 'sample')}")
     if why := _why_not(before, after, brought, gained):
         return Judged(why=why)
-    return _most(stacks, brought, gained)
+    return _most(stacks, brought, gained, faults.get("allocator", ""))
+
+
+def _of_one_block(faults: Faults, group: str, gained: int) -> Judged | None:
+    """Who fills a block that moved when it grew (mremap): its last pages are where they came in."""
+    block = faults.get("block")
+    if block is None or not block["function"] or block["group"] != group:
+        return None
+    is_it = (
+        block["size"] >= LEAST_SHARE * gained
+        and block["seen"] >= LEAST_SAMPLES
+        and block["samples"] >= _LEAST_IN_BLOCK
+        and block["by_function"] >= _PROVED_SHARE * block["samples"]
+        and block["seen_by_function"] >= LEAST_SHARE * block["seen"]
+    )
+    if not is_it:
+        return None
+    share = min(1.0, block["seen_by_function"] / block["seen"])
+    return Judged(
+        block["function"], share, block["seen_by_function"], _way(block["frames"]), is_proved=True,
+        block_bytes=block["size"],
+    )  # fmt: skip
 
 
 def _elsewhere(before: OfProcess, after: OfProcess, gained: int) -> str:
@@ -163,13 +211,15 @@ def _elsewhere(before: OfProcess, after: OfProcess, gained: int) -> str:
     if before.get("image") != after.get("image"):
         return "another program runs in it since"
     faults = after.get("faults", {})
-    happened = after.get("minor_faults", 0) - before.get("minor_faults", 0)
-    unseen = happened - faults.get("counted", 0)
-    if unseen <= (1 - _SEEN_SHARE) * min(happened, gained / PAGE_BYTES):
-        return ""
-    part = words.share(faults.get("counted", 0), happened)
-    where = f"in the {counted(faults.get('threads', 0), 'thread')} that could be watched"
-    return f"{part} of them were {where}; others may have brought in {words.size(unseen * PAGE_BYTES)}"
+    happened, seen = after.get("minor_faults", 0) - before.get("minor_faults", 0), faults.get("counted", 0)
+    unseen = happened - seen
+    if unseen > (1 - _SEEN_SHARE) * min(happened, gained / PAGE_BYTES):
+        where = f"in the {counted(faults.get('threads', 0), 'thread')} that could be watched"
+        others = f"others may have brought in {words.size(unseen * PAGE_BYTES)}"
+        return f"{words.share(seen, happened)} of them were {where}; {others}"
+    if faults.get("sampled", seen) < _SAMPLED_SHARE * seen:
+        return "most were in threads that ended before they had enough for a sample"
+    return ""
 
 
 def _why_not(before: OfProcess, after: OfProcess, brought: float, gained: int) -> str:
@@ -219,13 +269,13 @@ class _Share:
         return self.held >= max(_LEAST_HELD, _HELD_SHARE * self.followed)
 
 
-def _most(stacks: Sequence[Stack], brought: float, gained: int) -> Judged:
+def _most(stacks: Sequence[Stack], brought: float, gained: int, allocator: str) -> Judged:
     shares: defaultdict[str, _Share] = defaultdict(_Share)
     for one in stacks:
         shares[asker_of(one[5])].add(one)
-    shares.pop("", None)
+    nameless = shares.pop("", _Share()).size
     if not shares:
-        return Judged(why="the functions that they happened in have no names, or are an interpreter's")
+        return Judged(why=_NAMELESS)
     ranked = sorted(shares.items(), key=lambda one: -one[1].size)
     function, first = ranked[0]
     if first.size < max(LEAST_SHARE * brought, _LEAST_BROUGHT * gained):
@@ -233,8 +283,15 @@ def _most(stacks: Sequence[Stack], brought: float, gained: int) -> Judged:
         if len(near) == 2 and sum(one.size for _name, one in near) >= LEAST_SHARE * brought:
             return Judged(alike=tuple((name, one.size / brought) for name, one in near))
         told = ", ".join(f"{words.share(one.size, brought)} {name}" for name, one in ranked[:3])
+        if nameless > first.size:
+            return Judged(why=f"{words.share(nameless, brought)}: {_NAMELESS}; {told}")
         return Judged(why=f"no function brought in most of it: {told}")
     part = min(1.0, first.size / brought)
+    if not first.is_kept and (allocator or not first.followed):
+        reason = f"blocks of {allocator} can't be followed" if allocator else _NO_BLOCK
+        used = f"{function} was the first to use {words.share(part, 1)} of it"
+        why = f"{used}; whether it keeps that is not known: {reason}"
+        return Judged(why=why, decides=_PROFILES.get(allocator, ""))
     if not first.is_kept:
         kept = f"{first.held:,} of {counted(first.followed, 'block')} that could be followed"
         used = f"{function} was the first to use {words.share(part, 1)} of it"
@@ -260,11 +317,15 @@ def _is_library(module: str) -> bool:
 
 
 def asker_of(frames: Sequence[tuple[str, str]]) -> str:
-    """The innermost function that is neither an allocator nor of the C library; empty: not known."""
-    for name, module in frames:
+    """The innermost function that is neither an allocator nor of a language's library; empty: not known.
+
+    One that nothing is known to have called may be an allocator's own.
+    """
+    for name, module in frames[: len(frames) if len(frames) > 1 else 0]:
         if INTERPRETERS.fullmatch(module):
             return ""
-        if not (_is_library(module) or name in _ALLOCATORS or name.startswith(_OTHERS)):
+        is_library = _is_library(module) or name.startswith(_OTHERS) or _OF_GO.match(name)
+        if not (is_library or name in _ALLOCATORS):
             return name
     return ""
 

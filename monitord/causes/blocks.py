@@ -41,12 +41,18 @@ class Blocks:
         }
         return any((self._size(begin) & ~_FLAGS) == size for size, begin in sizes.items())
 
-    def is_mapped_alone(self, address: int, region: Region) -> bool:
-        """Whether it lies in a block that has a mapping of its own, which is gone when it is given back."""
+    def mapped_alone(self, address: int, region: Region) -> tuple[int, int] | None:
+        """Beginning and end of the block that it lies in and that has a mapping of its own; None: in no such.
+
+        That mapping is gone when the block is given back.
+        """
         ends = self._mapped.get(region.begin)
         if ends is None:
             ends = self._mapped[region.begin] = list(self._walk(region))
-        return bisect_right(ends, address) < len(ends)
+        index = bisect_right(ends, address)
+        if index == len(ends):
+            return None
+        return ends[index - 1] if index else region.begin, ends[index]
 
     def _walk(self, region: Region) -> Sequence[int]:
         """The ends of blocks that fill the mapping from its beginning on."""

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 from monitord import procfs, rights
+from monitord.causes.allocating import asker_of
 from monitord.causes.blocks import Blocks
-from monitord.causes.leaves import MAPS_CAP_BYTES, Names, Seen, code_in
+from monitord.causes.leaves import MAPS_CAP_BYTES, Code, Names, Seen, code_in
 from monitord.causes.mappings import Region, group_of
-from monitord.causes.observed import Faults, fitting
+from monitord.causes.observed import Faults, OneBlock, fitting
 from monitord.perf_events import faults
 from monitord.procfs.memory import Memory
 from monitord.symbols.call_frames import walked
@@ -35,46 +38,101 @@ _REFUSALS = {
     errno.ENOMEM: "no more memory may be locked; raise LimitMEMLOCK of the service, or ulimit -l",
     errno.ENOSYS: "this is known only of Linux on x86-64",
 }
-Kept = tuple[float, str, faults.Fault, bool, bool]
-"""For how many pages it stands, in which group of mappings, the fault, and whether its block is in use still,
-and has a mapping of its own."""
 Frames = tuple[tuple[str, str], ...]
 """Names and modules, the leaf first."""
+_ALLOCATORS = (  # what it is called; how its library's file begins, and its functions' names
+    ("Go's runtime", "libgo.so", ("runtime.mallocgc", "runtime.main", "main.main")),
+    ("jemalloc", "libjemalloc", ("je_", "_rjem_")),
+    ("tcmalloc", "libtcmalloc", ("tc_", "tcmalloc::")),
+    ("mimalloc", "libmimalloc", ("mi_", "_mi_")),
+    ("musl's malloc", r"ld-musl|libc\.so$", ("__libc_malloc_impl",)),
+)
 
 
-def read(pid: int, told: str, regions: Sequence[Region]) -> Faults:
-    """What the recorder's rings hold; `told` says which. Afterwards this process has no rights."""
-    if told.isdecimal():
-        return {"refused": _REFUSALS.get(int(told), os.strerror(int(told)))}
-    rings = faults.read(told)
-    found: Faults = {"threads": len(rings), "counted": sum(ring.counted for ring in rings)}
-    kept = list(_still_there(pid, _last_of_each(rings), regions))
-    found["times_s"] = _mostly_between(sorted((fault.at_ns, pages) for pages, _group, fault, *_ in kept))
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A fault whose page is there still, and for how many it stands.
+
+    In which group, whether its block is in use still, and that block if it has a mapping of its own.
+    """
+
+    pages: float
+    group: str
+    fault: faults.Fault
+    is_held: bool
+    block: tuple[int, int] | None
+
+    @property
+    def size(self) -> int:
+        """Of that block."""
+        return self.block[1] - self.block[0] if self.block else 0
+
+
+def read(pid: int, watched: str, regions: Sequence[Region]) -> Faults:
+    """What the recorder's rings hold; `watched` says which. Afterwards this process has no rights."""
+    if watched.isdecimal():
+        return {"refused": _REFUSALS.get(int(watched), os.strerror(int(watched)))}
+    threads, rings = faults.read(watched)
+    found: Faults = {"threads": threads, "counted": sum(ring.counted for ring in rings)}
+    found["sampled"] = sum(ring.sampled for ring in rings)
+    newest = _last_of_each(rings)
+    kept = list(_still_there(pid, newest, regions))
+    found["times_s"] = _mostly_between(sorted((one.fault.at_ns, one.pages) for one in kept))
     seen = Seen(pid)
     code = code_in(procfs.read(procfs.path(pid, "maps"), MAPS_CAP_BYTES))
     with opened_code(seen) as files, ExitStack() as opened:
         rights.keep_only(())
         names = Names(code, {path: File(os.dup(file)) for path, file in files.items()}, {})
         opened.callback(names.close)
-        pages: defaultdict[tuple[str, Frames], float] = defaultdict(float)
-        samples: Counter[tuple[str, Frames]] = Counter()
-        held: Counter[tuple[str, Frames]] = Counter()
-        alone: Counter[tuple[str, Frames]] = Counter()
-        for weight, group, fault, is_held, is_alone in kept:
-            key = group, _frames(fault, names)
-            pages[key] += weight
-            samples[key] += 1
-            held[key] += is_held
-            alone[key] += is_alone
-    rows = [
-        [key[0], round(weight, 1), samples[key], held[key], alone[key], [list(one) for one in key[1]]]
-        for key, weight in sorted(pages.items(), key=lambda one: -one[1])
-    ]
-    found["stacks"] = fitting(rows, _STACKS_BYTES)  # type: ignore[typeddict-item]
+        frames = {id(fault): _frames(fault, names) for _weight, fault in newest}
+    rows: defaultdict[tuple[str, Frames], list[float]] = defaultdict(lambda: [0.0, 0, 0, 0])
+    for one in kept:
+        row = rows[one.group, frames[id(one.fault)]]
+        for number, value in enumerate((one.pages, 1, one.is_held, one.block is not None)):
+            row[number] += value
+    ranked = sorted(rows.items(), key=lambda one: -one[1][0])
+    told = [[group, round(row[0], 1), *row[1:], [[*one] for one in way]] for (group, way), row in ranked]
+    found["stacks"] = fitting(told, _STACKS_BYTES)  # type: ignore[typeddict-item]
     found["pages"] = {}
-    for (group, _frames_of_it), weight in pages.items():
-        found["pages"][group] = found["pages"].get(group, 0.0) + weight
+    for (group, _frames_of_it), row in rows.items():
+        found["pages"][group] = found["pages"].get(group, 0.0) + row[0]
+    if block := _largest(kept, frames):
+        found["block"] = block
+    if allocator := _allocator(code, frames.values()):
+        found["allocator"] = allocator
     return found
+
+
+def _largest(kept: Sequence[Kept], frames: Mapping[int, Frames]) -> OneBlock | None:
+    """Of the blocks that have a mapping of their own."""
+    mapped = [one for one in kept if one.block is not None]
+    if not mapped:
+        return None
+    largest = max(mapped, key=lambda one: one.size)
+    inside = [one for one in mapped if one.block == largest.block]
+    askers = Counter(asker_of(frames[id(one.fault)]) for one in inside)
+    function, count = askers.most_common(1)[0]
+    way = next(told for one in inside if asker_of(told := frames[id(one.fault)]) == function)
+    return {
+        "group": largest.group, "size": largest.size, "samples": len(inside), "function": function,
+        "by_function": count, "seen": len(frames),
+        "seen_by_function": sum(asker_of(told) == function for told in frames.values()),
+        "frames": list(way),
+    }  # fmt: skip
+
+
+def _allocator(code: Sequence[Code], stacks: Iterable[Frames]) -> str:
+    """Whose blocks they are, by what is loaded or was seen at work; empty: glibc's, or the program's own."""
+    files = {one.path.rpartition("/")[2] for one in code}
+    names = {name for stack in stacks for name, _module in stack}
+    return next(
+        (
+            word
+            for word, file, name in _ALLOCATORS
+            if any(re.match(file, one) for one in files) or any(one.startswith(name) for one in names)
+        ),
+        "",
+    )
 
 
 def _last_of_each(rings: Sequence[faults.Read]) -> list[tuple[float, faults.Fault]]:
@@ -103,9 +161,9 @@ def _still_there(
                 continue
             entry = os.pread(pages.fileno(), 8, fault.address // procfs.PAGE_BYTES * 8)
             if len(entry) == 8 and entry[7] & 0xC0:  # bits 63: present, 62: in swap
-                is_alone = blocks.is_mapped_alone(fault.address, regions[at])
-                is_held = is_alone or blocks.is_kept(fault.address, [*fault.registers.values()])
-                kept.append((weight, group_of(regions[at].kind), fault, is_held, is_alone))
+                alone = blocks.mapped_alone(fault.address, regions[at])
+                is_held = alone is not None or blocks.is_kept(fault.address, [*fault.registers.values()])
+                kept.append(Kept(weight, group_of(regions[at].kind), fault, is_held, alone))
     return kept
 
 

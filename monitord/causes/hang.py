@@ -17,6 +17,7 @@ from monitord.causes.facts import Facts, Observation
 from monitord.causes.threads import MOST_THREADS, RUNNING, Waiting, ran_ns_of, read_all
 from monitord.causes.unknown import unknown
 from monitord.causes.wait_words import (
+    OWNED,
     Row,
     called,
     describe,
@@ -43,7 +44,7 @@ _EVIDENCE = 8
 _FIX = "its system calls: record as root, or as its user"
 _PLACED = ("file", "file lock", "child")
 _THREADING = ("/threading.py", "/queue.py")
-_MUTEXES = ("mutex", "PI mutex")
+_MUTEXES = tuple(OWNED)
 _SENT = (
     signal.SIGHUP,
     signal.SIGUSR1,
@@ -54,7 +55,7 @@ _SENT = (
     signal.SIGIO,
 )
 _REAL_TIME = ((1 << 64) - 1) & ~((1 << 33) - 1)
-_LOCKS = frozenset(("mutex", "PI mutex", "semaphore", "Python lock", "thread id", "futex"))
+_LOCKS = frozenset((*OWNED, "semaphore", "Python lock", "thread id", "futex"))
 
 
 def observe(pid: int, start_ticks: int) -> dict[str, Any]:
@@ -159,13 +160,15 @@ def _around(way: list[int], waits: Mapping[int, Row]) -> str:
     names = {thread: named(waits[thread], thread) for thread in way}
     first = names[way[0]]
     if len(way) == 1:
-        return f"deadlock: {first} waits for a {text(waits[way[0]], 'on')} that it holds itself"
+        return f"deadlock: {first} waits for {OWNED[text(waits[way[0]], 'on')]} that it holds itself"
     steps = [
         f"{names[one]} for one that {names[following]} holds"
         for one, following in zip(way, [*way[1:], way[0]], strict=True)
     ]
     shown = steps if len(steps) <= 4 else [*steps[:3], f"{len(steps) - 4} more between", steps[-1]]
-    return f"deadlock of {counted(len(way), 'thread')}: each waits for a mutex: {', '.join(shown)}"
+    kinds = {OWNED[text(waits[thread], "on")] for thread in way}
+    what = kinds.pop() if len(kinds) == 1 else "a lock"
+    return f"deadlock of {counted(len(way), 'thread')}: each waits for {what}: {', '.join(shown)}"
 
 
 def _lost_mutex(groups: list[Row], seen: Observation) -> Found | None:
@@ -232,7 +235,7 @@ def _mutex(groups: list[Row], seen: Observation) -> Found | None:
     last, waiting = way[-1], sum(number(one, "count") for one in way)
     own = by_thread.get(owner_of(last))
     does = describe(own) if own else doing(rows(last["holders"])[0])
-    what = f"for a {text(last, 'on')} that {held_by(last)} holds; it {does}"
+    what = f"for {OWNED[text(last, 'on')]} that {held_by(last)} holds; it {does}"
     sentence = f"{counted(waiting, 'thread')} {'waits' if waiting == 1 else 'wait'} {what}"
     return "held lock", sentence, "certain", None
 
@@ -281,7 +284,7 @@ def _idle(facts: Facts, groups: Sequence[Row], seen: Observation) -> Cause:
     why = "none of its threads waits for anything that another is known to hold"
     decides = None
     if locks and not running and most in locks:
-        what = describe(most).removeprefix("waits for ")
+        what = describe(most).removeprefix("waits for ").partition(";")[0]
         why = f"{wait_verb(most)} for {what}, whose holder is not recorded"
         decides = "the stacks of its threads"
     cause = unknown(facts, why, decides)

@@ -171,7 +171,8 @@ class _Explaining:
                 evidence=(*judged.rows, *cause.evidence),
             )  # fmt: skip
         if judged is not None:
-            cause = replace(cause, evidence=(*judged.rows, *cause.evidence))
+            rows_of_it = (*judged.rows, *cause.evidence)
+            cause = replace(cause, evidence=rows_of_it, decides=judged.decides or cause.decides)
             if judged.alike:
                 sentence = f"the cause is not known: {judged.said}; {cause.sentence}"
                 return replace(cause, kind=UNKNOWN_CAUSE, sentence=sentence, confidence="unknown")

@@ -34,21 +34,42 @@ class Objects(TypedDict, total=False):
     resident_bytes: int
 
 
+class OneBlock(TypedDict):
+    """The largest block with a mapping of its own: what page faults say of who fills it.
+
+    `samples` of those still there, of which so many are below the `function` of `frames`; `seen` of all, also
+    of pages that are elsewhere by now.
+    """
+
+    group: str
+    size: int
+    samples: int
+    function: str
+    by_function: int
+    seen: int
+    seen_by_function: int
+    frames: list[tuple[str, str]]
+
+
 class Faults(TypedDict, total=False):
     """What brought memory in while the rule was armed: see `monitord.causes.faults`.
 
-    `counted` page faults of so many `threads`; of `stacks` the group of mappings, for how many pages and
-    samples it stands, in how many the block is in use still and has a mapping of its own, and the names and
-    modules of its frames, the leaf first. `pages` are the sums by group.
-    `times_s`: between when most of them came. `refused`: why nothing was seen.
+    `counted` page faults of so many `threads`, of which samples stand for `sampled`; of `stacks` the group of
+    mappings, for how many pages and samples it stands, in how many the block is in use still and has a
+    mapping of its own, and the names and modules of its frames, the leaf first. `pages`: sums by group.
+    `times_s`: between when most of them came. `refused`: why nothing was seen. `allocator`: whose blocks it
+    has, if not glibc's.
     """
 
     refused: str
     threads: int
     counted: int
+    sampled: int
     stacks: list[tuple[str, float, int, int, int, list[tuple[str, str]]]]
     pages: dict[str, float]
     times_s: tuple[float, float]
+    block: OneBlock
+    allocator: str
 
 
 class OfProcess(TypedDict, total=False):

@@ -16,7 +16,8 @@ _NO_CALL = "-1"
 class Waiting:
     """One thread now. `call` is "running", the name of its system call, or its number; "" when not known.
 
-    `ran_ns` is its time on processors so far: the same twice, and it did not move in between.
+    `ran_ns` is its time on processors so far: the same twice, and it did not move in between. `stack_at`:
+    where its stack ends; 0: not known.
     """
 
     thread_id: int
@@ -26,6 +27,7 @@ class Waiting:
     arguments: tuple[int, ...]
     has_file: bool
     ran_ns: int | None
+    stack_at: int = 0
 
 
 def read_all(pid: int) -> tuple[int, list[Waiting]]:
@@ -41,8 +43,10 @@ def read(pid: int, thread_id: int) -> Waiting | None:
     stat = procfs.stat_of(pid, thread_id)
     if stat is None:
         return None
-    call, arguments, has_file = _call_in(procfs.text(procfs.path(pid, f"task/{thread_id}/syscall"), 256))
-    return Waiting(thread_id, stat.name, stat.state, call, arguments, has_file, ran_ns)
+    words = procfs.text(procfs.path(pid, f"task/{thread_id}/syscall"), 256).split()
+    call, arguments, has_file = _call_in(words)
+    stack_at = int(words[7], 16) if arguments and len(words) > 7 else 0
+    return Waiting(thread_id, stat.name, stat.state, call, arguments, has_file, ran_ns, stack_at)
 
 
 def ran_ns_of(pid: int, thread_id: int) -> int | None:
@@ -51,9 +55,8 @@ def ran_ns_of(pid: int, thread_id: int) -> int | None:
     return int(words[0]) if words else None
 
 
-def _call_in(text: str) -> tuple[str, tuple[int, ...], bool]:
+def _call_in(words: list[str]) -> tuple[str, tuple[int, ...], bool]:
     """What /proc/PID/task/TID/syscall says: name, six arguments, and whether the first is a descriptor."""
-    words = text.split()
     if not words or words[0] in (RUNNING, _NO_CALL):
         return (RUNNING if words[:1] == [RUNNING] else ""), (), False
     call = CALLS.get(words[0])

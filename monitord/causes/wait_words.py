@@ -19,6 +19,8 @@ _DOES = {
     "": "does what can't be read",
 }
 _NAMED = 4
+OWNED: Mapping[str, str] = {"mutex": "a mutex", "PI mutex": "a PI mutex", "RLock": "an RLock"}
+"""Locks in memory that have an owner, as a sentence calls one."""
 
 
 def rows(value: object) -> list[Row]:
@@ -46,7 +48,7 @@ def threads_of(group: Row) -> list[int]:
 def owner_of(group: Row) -> int:
     """The thread of the target that holds what a group waits for; 0: none is known."""
     held = rows(group.get("holders"))
-    return number(held[0], "thread_id") if held and group.get("on") in ("mutex", "PI mutex") else 0
+    return number(held[0], "thread_id") if held and text(group, "on") in OWNED else 0
 
 
 def named(group: Row, thread_id: int) -> str:
@@ -99,9 +101,9 @@ def wait_verb(group: Row) -> str:
 def describe(group: Row) -> str:
     """What one of the group does, without who: `waits for a mutex that …`, `sleeps`."""
     on = text(group, "on")
-    if on in ("mutex", "PI mutex"):
+    if on in OWNED:
         lost = f"thread {number(group, 'lost_owner')}, {text(group, 'said')}"
-        return f"waits for a {on} that {held_by(group) or lost} holds"
+        return f"waits for {OWNED[on]} that {held_by(group) or lost} holds"
     if on == "Python lock":
         return "waits for a Python lock (or a semaphore); its holder is not recorded"
     if on == "semaphore":

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from monitord import procfs
-from monitord.causes import ends, futexes
+from monitord.causes import ends, futexes, rlocks
 from monitord.causes.ends import Process
 from monitord.causes.threads import RUNNING, Waiting, read
 from monitord.procfs import descriptors
@@ -24,7 +24,7 @@ from monitord.redaction import redact_name
 Wait = dict[str, Any]
 
 ON = (
-    *("mutex", "PI mutex", "semaphore", "Python lock", "thread id", "futex"),
+    *("mutex", "PI mutex", "RLock", "semaphore", "Python lock", "thread id", "futex"),
     *("file lock", "pipe", "socket", "file", "child", "idle", "running", "other", "unread"),
 )
 IDLE_CALLS = frozenset(
@@ -50,6 +50,7 @@ _SETLKW, _OFD_SETLKW = 7, 38
 _MAPS_BYTES = 2 << 20
 _PATH_BYTES = 256
 _STACKS = 32
+_RLOCKS = 64  # 2 ms each
 _FRAMES = 6
 _LIMIT_S = 0.5
 _FORKING = ("vfork", "clone", "clone3")
@@ -73,6 +74,7 @@ class Reader:
         self._outer = _outer_ids(pid, threads)
         self._mounts: list[MountPoint] | None = None
         self._stacks_left = _STACKS
+        self._rlocks_left = _RLOCKS
         self._known: dict[tuple[Any, ...], Wait] = {}
         waiting = (futexes.call_of(one.arguments) for one in threads if one.call == "futex")
         self._waiters = Counter(each.address for each in waiting if each)
@@ -101,7 +103,7 @@ class Reader:
     def _look(self, thread: Waiting) -> Wait:
         call, arguments = thread.call, thread.arguments
         if call == "futex":
-            return self._futex(arguments)
+            return self._futex(arguments, thread.stack_at)
         if call == "flock":
             return self._file_lock(arguments[0], ("flock",), None) or self._file(arguments[0])
         if call == "fcntl" and arguments[1] in (_SETLKW, _OFD_SETLKW):
@@ -120,7 +122,7 @@ class Reader:
 
     # ------------------------------------------------------------------------------ locks in memory
 
-    def _futex(self, arguments: tuple[int, ...]) -> Wait:
+    def _futex(self, arguments: tuple[int, ...], stack_at: int) -> Wait:
         call = futexes.call_of(arguments)
         if call is None or not self._is_wide:
             said = "" if self._is_wide else "a program of 32 bits, whose locks are not read"
@@ -138,7 +140,19 @@ class Reader:
         }
         if judged.owner is not None:
             found |= self._owner(judged, call)
-        return found
+        return found | self._rlock(call.address, stack_at) if is_pythons else found
+
+    def _rlock(self, awaited: int, stack_at: int) -> Wait:
+        """The owner, if it is an RLock. All that wait for it have one key, whatever words they wait at."""
+        self._rlocks_left -= 1
+        lock = rlocks.held(self._memory, awaited, stack_at, self._outer) if self._rlocks_left >= 0 else None
+        if lock is None:
+            return {}
+        return {
+            "on": "RLock",
+            "key": f"{lock[0]:#x}",
+            "holders": [_thread_row(self._pid, self._outer[lock[1]])],
+        }
 
     def _owner(self, judged: futexes.Judged, call: futexes.Call) -> Wait:
         """Who the owner is; a thread of another process only where that one maps the same page."""

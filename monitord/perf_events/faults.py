@@ -11,7 +11,7 @@ import fcntl
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
@@ -22,7 +22,10 @@ PERIODS = (64, 512)
 """One of so many faults is kept, a quarter of a megabyte of small pages; and fewer, to reach back further."""
 REGISTERS = 17
 THREADS_AT_MOST = 16
+_EVENTS = 128  # of a period, thread and CPU each: the recorder keeps their descriptors, of four processes
+_FOLLOWED_AT_LEAST = 4  # threads, or it is better to watch more of them without what they start
 _ALL_BYTES = 512 * 1024  # of all rings together: the newest 200 faults of each period
+_OF_ALL_CPUS_BYTES = 1024 * 1024  # the same for one that runs on one of two CPUs
 _STACK_BYTES = 1016  # what an allocator and the functions that call it need; with its length a multiple of 8
 _FIRST = 64  # of the numbers that descriptors get which a child inherits
 
@@ -48,97 +51,174 @@ class Fault:
     stack: bytes
 
 
-def _attributes(period: int, *, user_only: bool) -> bytes:
+def _attributes(period: int, is_followed: bool, *, user_only: bool) -> bytes:
     kinds = perf_event.SAMPLE_TID | perf_event.SAMPLE_TIME | _ADDRESS | _REGISTERS | _STACK
     flags = perf_event.COMM | perf_event.COMM_EXEC | (perf_event.EXCLUDE_KERNEL if user_only else 0)
     fields = bytearray(perf_event.event_attributes(_MINOR_FAULTS, period, kinds, flags))
     struct.pack_into("=QI", fields, _REGISTERS_AT, _WANTED, _STACK_BYTES)
-    return bytes(fields)
+    return perf_event.inherited_by_threads(bytes(fields)) if is_followed else bytes(fields)
 
 
 class Watch:
-    """Rings of the page faults of some threads of a process, one a period and thread; close it."""
+    """Rings of the page faults of some threads of a process, and of those that they start; close it.
 
-    def __init__(self, threads: list[int]) -> None:
-        """Open them. Raises OSError where none is granted. A thread that has ended is left out."""
+    For each period one ring a thread, or one a CPU.
+    """
+
+    def __init__(self, threads: Sequence[int], cpus: Sequence[int]) -> None:
+        """Open them. Raises OSError where none is granted. A thread that has ended is left out.
+
+        Threads that are started later are followed by events of one thread and one CPU each: where those
+        would be too many, or the kernel is older than 5.13, an event a thread sees that thread alone.
+        """
         if os.uname().machine != "x86_64":
             raise OSError(errno.ENOSYS, "stacks of page faults are read on x86-64 alone")
         self._rings: list[perf_event.Ring] = []
-        kept = threads[:THREADS_AT_MOST]
-        number = len(PERIODS) * max(1, len(kept))
-        self._size_bytes = max(mmap.PAGESIZE, _ALL_BYTES >> (number - 1).bit_length())
-        refusal = OSError(errno.ESRCH, os.strerror(errno.ESRCH))
-        for thread in kept:
-            before = len(self._rings)
-            try:
-                for period in PERIODS:
-                    self._rings.append(self._opened(thread, period))
-            except OSError as error:
-                refusal = error
-                while len(self._rings) > before:
-                    self._rings.pop().close()
+        self._others: list[list[int]] = []  # by ring, the events that write to it besides its own
+        self._refusal = OSError(errno.ESRCH, os.strerror(errno.ESRCH))
+        most = _EVENTS // (len(PERIODS) * max(1, len(cpus)))
+        kept = threads[: min(THREADS_AT_MOST, max(most, _FOLLOWED_AT_LEAST))]
+        if len(kept) <= most:
+            self._size_bytes = _size_of_each(_OF_ALL_CPUS_BYTES, len(cpus))
+            for cpu in cpus:
+                self._open(kept, cpu)
+            if len(self._rings) < len(PERIODS) * len(cpus):
+                self.close()
         if not self._rings:
-            raise refusal
+            kept = threads[:THREADS_AT_MOST]
+            self._size_bytes = _size_of_each(_ALL_BYTES, len(kept))
+            for thread in kept:
+                self._open([thread], perf_event.NO_CPU)
+        self._count = len(kept)
+        if not self._rings:
+            raise self._refusal
 
-    def _opened(self, thread: int, period: int) -> perf_event.Ring:
+    def _open(self, threads: Sequence[int], cpu: int) -> None:
+        """A ring for each period, to which these threads write; none, where one is refused to the first."""
+        before = len(self._rings)
+        for thread in threads:
+            try:
+                fds = _opened(thread, cpu)
+            except OSError as error:
+                self._refusal = error
+                continue
+            if len(self._rings) == before:
+                self._map(fds)
+                continue
+            for fd, ring, others in zip(fds, self._rings[before:], self._others[before:], strict=True):
+                others.append(fd)
+                perf_event.redirect(fd, ring)
+
+    def _map(self, fds: Sequence[int]) -> None:
+        left = [*fds]
         try:
-            low = perf_event.open_event(_attributes(period, user_only=False), thread, perf_event.NO_CPU)
-        except PermissionError:  # kernel.perf_event_paranoid 2: what the kernel copies to memory is not seen
-            low = perf_event.open_event(_attributes(period, user_only=True), thread, perf_event.NO_CPU)
-        try:
-            fd = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _FIRST)
-        finally:
-            os.close(low)
-        return perf_event.Ring(b"", 0, 0, self._size_bytes, fd=fd)
+            while left:
+                self._rings.append(perf_event.Ring(b"", 0, 0, self._size_bytes, fd=left.pop(0)))
+                self._others.append([])
+        except OSError as error:
+            self._refusal = error
+            for fd in left:
+                os.close(fd)
+            for _ in range(len(fds) - len(left) - 1):
+                self._rings.pop().close()
+                self._others.pop()
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        return tuple(ring.fd for ring in self._rings)
+        return tuple(fd for group in self._groups() for fd in group)
+
+    def _groups(self) -> Iterator[list[int]]:
+        for ring, others in zip(self._rings, self._others, strict=True):
+            yield [ring.fd, *others]
 
     def __str__(self) -> str:
-        """As the child is told of it."""
-        return f"{self._size_bytes}:{','.join(map(str, self.descriptors))}"
+        """As the child is told of it: the rings' size, how many threads, and the events of each ring."""
+        groups = ",".join("+".join(map(str, group)) for group in self._groups())
+        return f"{self._size_bytes}:{self._count}:{groups}"
 
     def close(self) -> None:
+        for others in self._others:
+            for fd in others:
+                os.close(fd)
         for ring in self._rings:
             ring.close()
+        self._rings, self._others = [], []
+
+
+def _size_of_each(all_bytes: int, count: int) -> int:
+    return max(mmap.PAGESIZE, all_bytes >> (len(PERIODS) * max(1, count) - 1).bit_length())
+
+
+def _opened(thread: int, cpu: int) -> list[int]:
+    """An event for each period; all, or OSError is raised."""
+    found: list[int] = []
+    try:
+        for period in PERIODS:
+            found.append(_event(period, thread, cpu))
+    except OSError:
+        for fd in found:
+            os.close(fd)
+        raise
+    return found
+
+
+def _event(period: int, thread: int, cpu: int) -> int:
+    """A descriptor among those that a child inherits."""
+    is_followed = cpu != perf_event.NO_CPU
+    try:
+        low = perf_event.open_event(_attributes(period, is_followed, user_only=False), thread, cpu)
+    except PermissionError:  # kernel.perf_event_paranoid 2: what the kernel copies to memory is not seen
+        low = perf_event.open_event(_attributes(period, is_followed, user_only=True), thread, cpu)
+    try:
+        return fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _FIRST)
+    finally:
+        os.close(low)
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What is known of one thread, the newest fault first; and how many faults its event has counted.
+    """What is known of one thread or CPU, the newest fault first; and how many its events have counted.
 
     Each fault stands for `weight` of all, where the ring reaches back to the beginning; else of the newest,
-    and those that came before are nobody's.
+    and those that came before are nobody's. `sampled`: of how many one could have been kept; the others were
+    the last of their threads.
     """
 
     faults: list[Fault]
     counted: int
+    sampled: int
     weight: float
     changed_ns: int
     """When the process ran another program for the last time; 0: not known of."""
 
 
-def read(told: str) -> list[Read]:
-    """What the rings hold that a watch tells of. Raises OSError, ValueError."""
-    size, _, numbers = told.partition(":")
-    rings = [_read(int(size), int(fd), period) for fd, period in zip(numbers.split(","), cycle(PERIODS))]
-    threads = [rings[at : at + len(PERIODS)] for at in range(0, len(rings), len(PERIODS))]
-    return [next((one for one, is_whole in each if is_whole), each[-1][0]) for each in threads]
+def read(told: str) -> tuple[int, list[Read]]:
+    """How many threads were watched, and what the rings hold that a watch tells of.
+
+    Raises OSError, ValueError.
+    """
+    size, threads, groups = told.split(":")
+    rings = [
+        _read(int(size), [int(fd) for fd in group.split("+")], period)
+        for group, period in zip(groups.split(","), cycle(PERIODS))
+    ]
+    each = [rings[at : at + len(PERIODS)] for at in range(0, len(rings), len(PERIODS))]
+    return int(threads), [next((one for one, is_whole in of if is_whole), of[-1][0]) for of in each]
 
 
-def _read(size: int, number: int, period: int) -> tuple[Read, bool]:
+def _read(size: int, numbers: Sequence[int], period: int) -> tuple[Read, bool]:
     """And whether nothing in the ring was overwritten."""
-    ring = perf_event.Ring(b"", 0, 0, size, fd=number)
+    ring = perf_event.Ring(b"", 0, 0, size, fd=numbers[0])
     try:
-        (counted,) = _QUAD.unpack(os.read(ring.fd, _QUAD.size))
+        counted = sum(_QUAD.unpack(os.read(fd, _QUAD.size))[0] for fd in numbers)
         is_whole = ring.fresh_bytes <= size
         data = ring.whole()
     finally:
         ring.close()
     found = list(faults_in(data))
     weight = counted / len(found) if found and is_whole else float(period)
-    return Read(found, counted, weight, _last_exec(data)), is_whole
+    sampled = period * len(found) if is_whole else counted
+    return Read(found, counted, sampled, weight, _last_exec(data)), is_whole
 
 
 def _last_exec(data: bytes) -> int:

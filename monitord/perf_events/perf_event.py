@@ -28,6 +28,7 @@ SAMPLE_TID, SAMPLE_TIME, _SAMPLE_CALLCHAIN = 1 << 1, 1 << 2, 1 << 5
 _INHERIT, EXCLUDE_KERNEL, _EXCLUDE_IDLE = 1 << 1, 1 << 5, 1 << 7
 _MMAP, COMM, _FREQUENCY, _TASK, _SAMPLE_ID_ALL = 1 << 8, 1 << 9, 1 << 10, 1 << 13, 1 << 18
 _MMAP2, COMM_EXEC, _USE_CLOCK, _WRITE_BACKWARD = 1 << 23, 1 << 24, 1 << 25, 1 << 27
+_INHERIT_THREAD = 1 << 35  # Linux 5.13
 _CLOCK_BOOTTIME = 7  # the clock of a process' start time, also where a machine sleeps
 
 # A wake-up costs who is sampled 9 µs, also where nobody waits; and one sample may be anything's.
@@ -72,6 +73,15 @@ def inherited(attributes: bytes) -> bytes:
     """The same, also for the threads and processes that a followed one starts from then on."""
     (flags,) = struct.unpack_from("=Q", attributes, 40)
     return attributes[:40] + struct.pack("=Q", flags | _INHERIT) + attributes[48:]
+
+
+def inherited_by_threads(attributes: bytes) -> bytes:
+    """The same, also for the threads, but not the processes, that a followed one starts from then on.
+
+    Its ring can be mapped only where the event is of one CPU.
+    """
+    (flags,) = struct.unpack_from("=Q", attributes, 40)
+    return attributes[:40] + struct.pack("=Q", flags | _INHERIT | _INHERIT_THREAD) + attributes[48:]
 
 
 def event_attributes(

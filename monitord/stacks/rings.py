@@ -161,7 +161,7 @@ class Rings:
 
         Rings become smaller where the kernel grants less locked memory; `bytes_a_cpu` says what it was.
         """
-        found = tuple(online_cpus() if cpus is None else cpus)
+        found = tuple(procfs.online_cpus() if cpus is None else cpus)
         wanted = stack_bytes(bytes_a_cpu, len(found))
         while True:
             try:
@@ -195,7 +195,7 @@ class Rings:
         """
         if (now_s := time.monotonic()) >= self._cpus_due_s:
             self._cpus_due_s = now_s + _LOOKS_AT_CPUS_EVERY_S
-            self.take_cpus(online_cpus())
+            self.take_cpus(procfs.online_cpus())
         hot: Counter[tuple[int, int]] = Counter()
         for pair in self._pairs.values():
             if pair.stacks.fresh_bytes:
@@ -371,24 +371,6 @@ def stack_bytes(wanted: int, cpu_count: int) -> int:
     """The largest power of two, of a page at least, with which all rings keep within their bounds."""
     most = min(wanted, DEFAULT_BYTES, MOST_BYTES * _SIDE_SHARE // (_SIDE_SHARE + 1) // max(1, cpu_count))
     return max(mmap.PAGESIZE, 1 << max(0, most.bit_length() - 1))
-
-
-def online_cpus() -> tuple[int, ...]:
-    """As /sys/devices/system/cpu/online lists them, "0-3,5"; else as many as Python counts."""
-    listed = procfs.read_once("/sys/devices/system/cpu/online", 16384) or b""
-    try:
-        return cpus_in(listed.decode("ascii"))
-    except ValueError:
-        return tuple(range(os.cpu_count() or 1))
-
-
-def cpus_in(listed: str) -> tuple[int, ...]:
-    """The numbers of a list of the kernel's; raises ValueError."""
-    found: list[int] = []
-    for part in listed.strip().split(","):
-        first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
-    return tuple(found)
 
 
 def _when(record: tuple[int, int, bytes]) -> int:

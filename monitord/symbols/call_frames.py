@@ -6,17 +6,19 @@ expression is not known here, and the way ends there; so it does where the file 
 
 from __future__ import annotations
 
+import bisect
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from monitord.symbols.elf import Segment, offset_of
-from monitord.symbols.unwinding import FunctionStarts
+from monitord.symbols.elf import Section, Segment, offset_of
 
 STACK_POINTER, RETURN_ADDRESS = 7, 16
 _KEPT = (3, 6, 12, 13, 14, 15)  # what a function that uses them gives back to its caller
 _ENTRY_CAP = 64 * 1024
+_SCANNED_CAP = 2 << 20
 _STEPS_CAP = 4096
 _REMEMBERED_CAP = 64
 _SIZES = {0x0: "<q", 0x3: "<I", 0x4: "<Q", 0xB: "<i", 0xC: "<q", 0x2: "<H", 0xA: "<h"}  # DW_EH_PE_*
@@ -36,6 +38,11 @@ class Row:
         return Row(self.base, self.add, dict(self.saved))
 
 
+def of_go(frame_bytes: int) -> Row:
+    """The row of a function of Go, which gives no register back to its caller."""
+    return Row(STACK_POINTER, frame_bytes + 8, {**dict.fromkeys(_KEPT), RETURN_ADDRESS: -8})
+
+
 @dataclass(frozen=True, slots=True)
 class _Common:
     """What many functions have in common (a CIE)."""
@@ -47,10 +54,17 @@ class _Common:
     program: bytes
 
 
+class Entries(Protocol):
+    """Where it is told of a function."""
+
+    def entry_before(self, address: int) -> int | None:
+        """The address of the entry of the function that begins there or before."""
+
+
 class CallFrames:
     """The rows of one file's functions."""
 
-    def __init__(self, file: int, segments: Sequence[Segment], starts: FunctionStarts) -> None:
+    def __init__(self, file: int, segments: Sequence[Segment], starts: Entries) -> None:
         self._file, self._segments, self._starts = file, segments, starts
         self._rows: dict[int, Row | None] = {}
 
@@ -87,6 +101,32 @@ class CallFrames:
         if not 4 <= size <= _ENTRY_CAP:
             raise ValueError(f"invalid call frame: {size} bytes")
         return _Words(os.pread(self._file, size, offset + 4))
+
+
+class ScannedEntries:
+    """The entries of a file without a table of them, as static linking leaves it: .eh_frame read once."""
+
+    def __init__(self, file: int, section: Section) -> None:
+        """Raises what is in elf.BROKEN."""
+        data, at = os.pread(file, min(section.size, _SCANNED_CAP), section.offset), 0
+        pointers: dict[int, int] = {}
+        found: list[tuple[int, int]] = []
+        while at + 8 <= len(data):
+            size, back = struct.unpack_from("<II", data, at)
+            if size and back:
+                common = at + 4 - back
+                if common not in pointers:
+                    (length,) = struct.unpack_from("<I", data, common)
+                    pointers[common] = _common(_Words(data[common + 4 : common + 4 + length])).pointers
+                begin = _Words(data[at + 8 : at + 4 + size]).number(_form(pointers[common]))
+                is_relative = pointers[common] & 0x70 == 0x10
+                found.append((begin + is_relative * (section.address + at + 8), section.address + at))
+            at += 4 + size
+        self._found = sorted(found)
+
+    def entry_before(self, address: int) -> int | None:
+        index = bisect.bisect_right(self._found, (address, 1 << 64)) - 1
+        return self._found[index][1] if index >= 0 else None
 
 
 class _Words:

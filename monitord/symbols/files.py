@@ -21,7 +21,7 @@ from monitord.symbols.go import GoTable
 from monitord.symbols.unwinding import FunctionStarts
 
 if TYPE_CHECKING:
-    from monitord.symbols.call_frames import CallFrames, Row
+    from monitord.symbols.call_frames import CallFrames, Entries, Row
 
 _Found = TypeVar("_Found")
 
@@ -59,15 +59,28 @@ class File:
 
     def row_at(self, offset: int) -> Row | None:
         """How to come from this place to its caller."""
+        from monitord.symbols import call_frames  # only who unwinds itself needs it
+
         address = address_of(offset, self._segments)
-        if address is None or not self._starts:
+        if address is None:
             return None
         if self._call_frames is None:
-            from monitord.symbols.call_frames import CallFrames  # only who unwinds itself needs it
+            entries = self._starts or self._scanned()
+            self._call_frames = call_frames.CallFrames(self.descriptor, self._segments, entries)
+        frames, go = self._call_frames, self._go
+        if (row := _tried(lambda: frames.row_at(address))) is not None:
+            return row
+        size = _tried(lambda: go.frame_bytes_at(address)) if go is not None else None
+        return call_frames.of_go(size) if size is not None else None
 
-            self._call_frames = CallFrames(self.descriptor, self._segments, self._starts)
-        found = self._call_frames
-        return _tried(lambda: found.row_at(address))
+    def _scanned(self) -> Entries:
+        from monitord.symbols.call_frames import ScannedEntries
+
+        self._read(reads_symbols=False)
+        file = self.descriptor
+        section = next((one for one in self._sections or () if one.name == ".eh_frame"), None)
+        found = _tried(lambda: ScannedEntries(file, section)) if section is not None else None
+        return found or FunctionStarts(file, ())
 
     def name_at(self, offset: int, *, reads_symbols: bool) -> str | None:
         """The name of that function: from its symbols, where they are asked for, or from Go's own table."""

@@ -185,16 +185,21 @@ class _Reader:
         else:
             self._type()
 
-    def _constant(self) -> None:
+    def _constant(self) -> str:
+        """A number, as it is written; `_` for any other."""
         letter = self._letter()
         if letter == "B":
             self._number()
         elif letter != "p":
             if letter not in _BASIC:
                 self._unknown()
-            self._take("n")
-            while self._letter() != "_":
-                pass
+            sign = "-" if self._take("n") else ""
+            digits = ""
+            while (digit := self._letter()) != "_":
+                digits += digit
+            if letter not in "bc" and re.fullmatch("[0-9a-f]{1,32}", digits):
+                return f"{sign}{int(digits, 16)}"
+        return "_"
 
     def _type(self) -> str:
         self._depth += 1
@@ -220,10 +225,49 @@ class _Reader:
             return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
         if letter == "B":
             return self._again("type")
-        if letter in "AFD":
-            self._unknown()  # arrays, functions and traits: they need numbers and bindings
+        if letter == "A":
+            return f"[{self._type()}; {self._constant()}]"
+        if letter == "F":
+            return self._function()
+        if letter == "D":
+            return self._traits()
         self._at -= 1
         return self._path(is_value=False)
+
+    def _function(self) -> str:
+        """A pointer to one."""
+        self._binder()
+        shown = "unsafe " if self._take("U") else ""
+        if self._take("K"):
+            abi = "C" if self._take("C") else self._identifier()[0].replace("_", "-")
+            shown += f'extern "{abi}" '
+        taken = []
+        while not self._take("E"):
+            taken.append(self._type())
+        given = self._type()
+        return f"{shown}fn({', '.join(taken)})" + (f" -> {given}" if given != "()" else "")
+
+    def _traits(self) -> str:
+        """What implements these."""
+        self._binder()
+        bounds = []
+        while not self._take("E"):
+            bound = self._path(is_value=False)
+            is_bound = False
+            while self._take("p"):
+                self._identifier()
+                self._type()
+                is_bound = True
+            bounds.append(bound + GIVEN if is_bound and not bound.endswith(GIVEN) else bound)
+        if not self._take("L"):
+            self._unknown()
+        self._number()
+        return f"dyn {' + '.join(bounds)}"
+
+    def _binder(self) -> None:
+        """How many lifetimes follow that are named nowhere else."""
+        if self._take("G"):
+            self._number()
 
 
 def _decoded(word: str) -> str:

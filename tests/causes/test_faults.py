@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from monitord import procfs
 from monitord.capture import fault_watch as observing
 from monitord.causes import memory
 from monitord.model import Cause
+from monitord.perf_events.faults import THREADS_AT_MOST
 from tests.causes.programs import Program, facts, grown_while_watched, observed, running
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="perf_event_open is Linux's")
@@ -119,6 +121,43 @@ int main(void) { pthread_t one; pthread_create(&one, 0, fills, 0);
     assert cause.sentence.startswith(OWN_FUNCTIONS), cause
 
 
+LATER = """
+OWN void *late(void *none) { for (int n = 0; n < EACH; n++) handle(3000); return 0; }
+int main(void) { step(); for (int n = 0; n < COUNT; n++) { pthread_t one; pthread_create(&one, 0, late, 0);
+  pthread_join(one, 0); } step(); }
+"""
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_in_threads_that_were_started_later_it_is_named(count: int, built: Callable[..., str]) -> None:
+    """They are followed from their start on: threads that a watched one starts, and theirs."""
+    with running([built(LATER, "gcc", f"-DEACH={9000 // count}", f"-DCOUNT={count}")]) as program:
+        cause = grown(program)
+    assert cause.sentence.startswith(OWN_FUNCTIONS), cause
+    assert dict(cause.evidence)["stack"].startswith("late > handle > cache_put")
+
+
+def test_who_gives_back_is_not_blamed_for_what_later_threads_keep_in_its_place(
+    built: Callable[..., str],
+) -> None:
+    text = """
+OWN void *keeps(void *none) { handle(16000000); return 0; }
+int main(void) { pthread_t one; step(); render(160000000);
+  for (int n = 0; n < 4; n++) { pthread_create(&one, 0, keeps, 0); pthread_join(one, 0); } step(); }
+"""
+    with running([built(text)]) as program:
+        cause = grown(program)
+    assert cause.kind != "allocation" or cause.sentence.startswith(OWN_FUNCTIONS), cause
+
+
+def test_of_threads_too_short_for_a_sample_nobody_is_named(built: Callable[..., str]) -> None:
+    """Most of the memory comes in below the first sample of each: the few that reach it do not speak for them."""
+    text = LATER.replace("step(); }", "for (int n = 0; n < 1500; n++) render(900000); step(); }")
+    with running([built(text, "gcc", "-DEACH=20", "-DCOUNT=500")]) as program:
+        cause = grown(program)
+    assert cause.kind != "allocation", cause
+
+
 def test_a_function_without_a_name_is_told_by_where_it_begins(built: Callable[..., str]) -> None:
     text = "int main(void) { step(); for (int n = 0; n < 9000; n++) handle(3000); step(); }"
     with running([built(text, "gcc", "-s")]) as program:
@@ -158,22 +197,13 @@ NOBODY = {
         "char *one = mmap(0, 66 << 20, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); madvise(one, 66 << 20, MADV_HUGEPAGE);"
         "memset(one, 1, 66 << 20); for (int n = 0; n < 900; n++) handle(3000);"
     ),
-    "threads that were started later": (
-        "pthread_t one; pthread_create(&one, 0, late, 0); pthread_join(one, 0);"
-    ),
-    "one that gives back what it takes, while threads that were started later keep what lies in its place": (
-        "pthread_t one; render(160000000);"
-        "for (int n = 0; n < 4; n++) { pthread_create(&one, 0, keeps, 0); pthread_join(one, 0); }"
-    ),
     "another process": "if (!fork()) { for (int n = 0; n < 9000; n++) handle(3000); _exit(0); } wait(0);",
 }
 
 
 @pytest.mark.parametrize("case", NOBODY)
 def test_where_faults_do_not_say_it_no_function_is_named(case: str, built: Callable[..., str]) -> None:
-    late = "OWN void *late(void *none) { for (int n = 0; n < 9000; n++) handle(3000); return 0; }"
-    late += "OWN void *keeps(void *none) { handle(16000000); return 0; }"
-    with running([built(f"{late} int main(void) {{ step(); {NOBODY[case]} step(); }}")]) as program:
+    with running([built(f"int main(void) {{ step(); {NOBODY[case]} step(); }}")]) as program:
         cause = grown(program)
     assert cause.kind != "allocation", cause
     assert cause.sentence.startswith(
@@ -256,7 +286,7 @@ int main(void) { pthread_t one; pthread_attr_t how; pthread_attr_init(&how); pth
         began_s = time.monotonic()
         watch = observing.watch(program.pid)
         took_s = time.monotonic() - began_s
-        assert len(watch.descriptors) in (0, 32)
+        assert len(watch.descriptors) in (0, 32, 2 * THREADS_AT_MOST * len(procfs.online_cpus()))
         watch.close()
         cause = grown(program)
     assert took_s < 1
@@ -273,16 +303,13 @@ int main(void) { pthread_t one; for (int n = 0; n < OTHERS; n++) pthread_create(
 """
 
 
-@pytest.mark.parametrize(("others", "named"), [(0, "left"), (15, "")])
-def test_who_came_last_is_not_blamed_for_all_that_came_before(
-    others: int, named: str, built: Callable[..., str]
-) -> None:
-    """A ring holds the newest: they stand for no others. With many threads each ring is short."""
+@pytest.mark.parametrize("others", [0, 15])
+def test_who_came_last_is_not_blamed_for_all_that_came_before(others: int, built: Callable[..., str]) -> None:
+    """A ring holds the newest: they stand for no others. With many threads each ring may be short."""
     with running([built(AT_THE_END, "gcc", f"-DOTHERS={others}")]) as program:
         cause = grown(program)
-    assert (cause.kind == "allocation") == bool(named), cause
     assert "right" not in cause.sentence, cause
-    assert cause.sentence.startswith(named), cause
+    assert cause.sentence.startswith("left") or (others and cause.kind != "allocation"), cause
 
 
 def test_where_another_program_runs_since_nobody_is_named(built: Callable[..., str]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from monitord import procfs
 from monitord.perf_events import perf_event, records
 from monitord.stacks import rings
 from monitord.stacks.rings import Rings
@@ -240,9 +241,9 @@ def test_what_was_lost_is_said_in_words() -> None:
 
 
 def test_lists_of_cpus_are_read() -> None:
-    assert rings.cpus_in("0-3,5,7-8\n") == (0, 1, 2, 3, 5, 7, 8)
+    assert procfs.cpus_in("0-3,5,7-8\n") == (0, 1, 2, 3, 5, 7, 8)
     with pytest.raises(ValueError, match="invalid literal"):
-        rings.cpus_in("")
+        procfs.cpus_in("")
 
 
 def test_an_unknown_architecture_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,12 @@ def test_names_of_rust_programs_are_those_of_binutils(mangling: str) -> None:
         ("_RNvCs12_4main3hot", "main::hot"),
         ("_RNvNtCs12_4main5inneru8gre_6ka", "_RNvNtCs12_4main5inneru8gre_6ka"),
         ("_RNvB_3hot", "_RNvB_3hot"),  # of itself
+        ("_RINvCs12_4main4callFEuuE", "main::call::<…>"),
+        ("_RINvCs12_4main4callFUKCjEhE", "main::call::<…>"),
+        ("_RNvMCs12_4mainAhj4_3sum", "<[u8; 4]>::sum"),
+        ("_RNvMCs12_4mainFjEh3sum", "<fn(usize) -> u8>::sum"),
+        ("_RNvMCs12_4mainDNtB2_5ShapeNtB2_4SendEL_4area", "<dyn main::Shape + main::Send>::area"),
+        ("_RNvMCs12_4mainDNtB2_5Shape_4area", "_RNvMCs12_4mainDNtB2_5Shape_4area"),  # cut
         ("_start", "_start"),
     ],
 )
