@@ -1,4 +1,4 @@
-"""What /proc says of a process, read and parsed once for all rooms. Linux.
+"""What /proc says of a process (and /sys of CPUs), read and parsed once for all rooms. Linux.
 
 Reads are bounded in size and, where the kernel can make a reader wait, in time. A process that is gone is
 normal. Everything read here is an attacker's bytes: names may hold blanks, brackets, newlines, anything.
@@ -161,6 +161,24 @@ def boot_id() -> str | None:
     return text("/proc/sys/kernel/random/boot_id", 64) or None
 
 
+def online_cpus() -> tuple[int, ...]:
+    """As /sys/devices/system/cpu/online lists them, "0-3,5"; else as many as Python counts."""
+    listed = read_once("/sys/devices/system/cpu/online", 16384) or b""
+    try:
+        return cpus_in(listed.decode("ascii"))
+    except ValueError:
+        return tuple(range(os.cpu_count() or 1))
+
+
+def cpus_in(listed: str) -> tuple[int, ...]:
+    """The numbers of a list of the kernel's; raises ValueError."""
+    found: list[int] = []
+    for part in listed.strip().split(","):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return tuple(found)
+
+
 # --------------------------------------------------------------------------------------------- stat
 
 
@@ -178,6 +196,7 @@ class Stat:
     cpu_ticks: int
     thread_count: int
     start_ticks: int
+    virtual_bytes: int
     image: tuple[int, int]
 
     @property
@@ -206,6 +225,7 @@ def parse_stat(line: bytes) -> Stat:
         cpu_ticks=int(fields[11]) + int(fields[12]),
         thread_count=int(fields[17]),
         start_ticks=int(fields[19]),
+        virtual_bytes=int(fields[20]),
         image=(int(fields[23]), int(fields[25])),
     )
 

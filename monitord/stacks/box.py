@@ -1,8 +1,8 @@
 """The black box: what every process ran lately, in the kernel's ring, and the Python stacks of the hottest.
 
-One thread wakes four times a second (eight times, while something is hot; while nothing runs, it sleeps
-until a CPU has a few samples), reads what is new in the ring, and the Python stacks of the few threads that
-ran most. It has an allowance of CPU. Whatever fails in it costs the box alone.
+One thread wakes four times a second, reads what is new in the ring, and the Python stacks of the few threads
+that ran most. What is newly hot makes it wake twice as often; an allowance of CPU that is spent, more seldom.
+While nothing runs, it sleeps until a CPU has a few samples. Whatever fails in it costs the box alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from monitord import procfs
 from monitord.logs import get_logger
 from monitord.model import ProcessKey
 from monitord.stacks.asking import AskedLives, Asking
-from monitord.stacks.heat import AT_MOST, Allowance, Heat
+from monitord.stacks.heat import PAUSE_S, Allowance, Heat
 from monitord.stacks.lives import Lives
 from monitord.stacks.opening import BoxSettings, opened
 from monitord.stacks.reader import Permits, PythonReader
@@ -32,11 +32,9 @@ if TYPE_CHECKING:
 
 SPAN_NS = 100_000_000_000  # how far back evidence goes at most
 _NS_PER_S = 1_000_000_000
-_WAKE_S, _WAKE_HOT_S = 0.25, 0.125
 _NS_PER_TICK = _NS_PER_S // procfs.TICKS_PER_S
 _NOTED_CAP = 256
 _SEEN_CAP = 8192
-_AT_MOST_IN_NEED = 6
 _IDLE_S = 4.0  # while nothing runs, what was started is taken in so seldom, or when the ring fills
 # Without a sample for so long nothing runs: then a few samples of a CPU end its sleep, or this time.
 _QUIET_AFTER_S, _QUIET_FOR_S = 2.0, 2.0
@@ -51,7 +49,7 @@ _LOCK_S = 2.0
 _PARENTS_AT_MOST = 16  # that are asked in one look
 _NICE = -10  # where there is a right to it
 _WATCHED_CAP = 16
-_FRESH_NS = 2 * _NS_PER_S
+_FRESH_NS = _NEW_NS = 2 * _NS_PER_S
 _SWITCHED_OFF = "it is switched off (black_box.enabled, or capture.consent)"
 
 
@@ -86,7 +84,7 @@ class BlackBox:
         self._noted: dict[int, None] = {}  # the first asked first
         self._seen_ns: dict[int, int] = {}  # the least lately seen first
         self._watched_ns: dict[int, int] = {}  # until when
-        self._read_ns: dict[int, int] = {}  # when a Python stack was last read, of the last few seconds
+        self._read_ns: dict[int, tuple[int, int]] = {}  # first and last read, of the last few seconds
         self._allowance = Allowance()
         self._cpu_s = self._watched_s = 0.0
         self._thread: threading.Thread | None = None
@@ -178,7 +176,7 @@ class BlackBox:
                 try:
                     self._rest()
                 except (OSError, MemoryError):  # poll(2) takes memory; the thread must neither end nor spin
-                    time.sleep(_WAKE_S)
+                    time.sleep(PAUSE_S)
             self._watched_s += time.monotonic() - began_s
 
     def _failed_often(self) -> bool:
@@ -194,9 +192,11 @@ class BlackBox:
         elif self._is_quiet and isinstance(rings, Rings):
             if rings.wait(_QUIET_FOR_S, self._bell):
                 self._ran_s = time.monotonic()
+        elif isinstance(rings, Rings):
+            is_new = any(now_ns() - first_ns < _NEW_NS for first_ns, _last_ns in self._read_ns.values())
+            rings.rest(self._allowance.pause_s(is_new=is_new), self._bell)
         else:  # without rings each look is a sample
-            is_hurried = isinstance(rings, Rings) and self._heat.is_hot and not self._allowance.is_spent
-            self._bell.wait(_WAKE_HOT_S if is_hurried else _WAKE_S)
+            self._bell.wait(PAUSE_S)
 
     def _open(self) -> bool:
         """Open the rings: of the machine; where that is refused, of our own user's processes."""
@@ -245,7 +245,7 @@ class BlackBox:
         if not self._reads_python:
             return True
         watched = self._watched_ns
-        at_most = _AT_MOST_IN_NEED if self._allowance.is_spent else AT_MOST
+        at_most = self._allowance.at_most
         chosen = self._heat.choose(fresh, (0, self._own_pid), watched, at_most, reader.is_without_python)
         for (pid, tid), is_hot in chosen.items():
             least_age_s = self._allowance.least_age_s(pid in watched) if is_hot else inf
@@ -272,8 +272,9 @@ class BlackBox:
         at_ns = now_ns()
         with self._lock:
             self._stacks.add(at_ns, pid, tid, stack)
-        recent = {one: read for one, read in self._read_ns.items() if at_ns - read < _FRESH_NS}
-        self._read_ns = {**recent, pid: at_ns}
+        recent = {one: read for one, read in self._read_ns.items() if at_ns - read[1] < _FRESH_NS}
+        first_ns, _ = recent.get(pid, (at_ns, at_ns))
+        self._read_ns = {**recent, pid: (first_ns, at_ns)}
 
     def _see(self, fresh: Mapping[tuple[int, int], int], at_ns: int) -> None:
         """Remember who ran: the ring has something of each, for as long as evidence goes back."""
@@ -302,7 +303,7 @@ class BlackBox:
 
     def is_recording(self, target: ProcessKey) -> bool:
         """Whether Python stacks of it are being kept at this moment."""
-        return now_ns() - self._read_ns.get(target.pid, 0) < _FRESH_NS
+        return now_ns() - self._read_ns.get(target.pid, (0, 0))[1] < _FRESH_NS
 
     def take(
         self, target: ProcessKey, since_ns: int, until_ns: int, crossed_ns: int | None = None

@@ -1,4 +1,4 @@
-"""Whose Python stack is worth reading now: the threads that ran most, within an allowance of CPU."""
+"""Whose Python stack is worth reading now, and when the next: what ran most, within an allowance of CPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ _LEFT, _FORGOTTEN = 0.8, 0.2  # what is left of a score at the next look, and wh
 _KNOWN_CAP = 512
 _YOUNGEST_S, _YOUNGEST_IN_NEED_S = 0.4, 2.0  # most that are younger end at once
 _ATTACHED_EVERY_S = 1.0
-_CPU_SHARE, _CPU_SAVED_S = 0.004, 0.25  # of one core; what was not used is saved, up to that
+_AT_MOST_IN_NEED = 4
+_CPU_SHARE, _CPU_SAVED_S = 0.004, 0.1  # of one core; so much is saved at most, and so much owed
+# A look costs five times what it would if it were not the first for so long: seldom is cheap. A stack is the
+# word of a quarter of a second before and after it: two looks in need leave no gap.
+_PAUSE_NEW_S, PAUSE_S, _PAUSE_IN_NEED_S = 0.125, 0.25, 0.4
 
 
 class Heat:
@@ -26,7 +30,6 @@ class Heat:
 
     def __init__(self) -> None:
         self._scores: dict[Thread, float] = {}
-        self.is_hot = False
 
     def choose(
         self,
@@ -64,15 +67,14 @@ class Heat:
                 found[thread] = of_process[pid] >= _LEAST or pid in watched
             elif not places[not has_none]:
                 break
-        self.is_hot = any(found.values())
         return found
 
 
 class Allowance:
     """CPU seconds that the thread may use: so many a second, and a little that was saved.
 
-    Once they are spent, stacks of known processes are read on, which costs little; of new ones only what has
-    lived for a while is attached to, one a second.
+    Once they are spent, stacks of known processes are read on, fewer and less often; of new ones only what
+    has lived for a while is attached to, one a second.
     """
 
     def __init__(self) -> None:
@@ -82,11 +84,22 @@ class Allowance:
     def spend(self, used_s: float) -> None:
         now_s = time.monotonic()
         saved_s = self._left_s + _CPU_SHARE * (now_s - self._at_s)
-        self._left_s, self._at_s = min(_CPU_SAVED_S, saved_s) - used_s, now_s
+        self._left_s, self._at_s = max(-_CPU_SAVED_S, min(_CPU_SAVED_S, saved_s) - used_s), now_s
 
     @property
     def is_spent(self) -> bool:
         return self._left_s < 0
+
+    @property
+    def at_most(self) -> int:
+        """How many stacks are read in a look."""
+        return _AT_MOST_IN_NEED if self.is_spent else AT_MOST
+
+    def pause_s(self, *, is_new: bool) -> float:
+        """How long until the next look; `is_new`: something is read that was not until a moment ago."""
+        if self.is_spent:
+            return _PAUSE_IN_NEED_S
+        return _PAUSE_NEW_S if is_new else PAUSE_S
 
     def least_age_s(self, is_watched: bool) -> float:
         """How old a process must be to be attached to now."""

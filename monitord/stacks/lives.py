@@ -51,6 +51,8 @@ _ONE_BYTES = 16 << 10
 _NOTED = 64
 _ANCESTORS = 8
 _MAPS_BYTES, _MAPS_WITHIN_S = 1 << 20, 0.5
+# 4 KiB of window and small tables: zlib's own size is 256 KiB, taken and given back at each process' end.
+_WINDOW_BITS, _MEMORY_LEVEL = -12, 5
 _EXECUTED = re.compile(rb"^[0-9a-f]+-[0-9a-f]+ ..x. .*/.*$", re.MULTILINE)
 
 
@@ -73,7 +75,10 @@ class Lives:
         Gives their parents that nothing was told of: to be noted while they live.
         """
         for at_ns, pid, raw in self._rings.side_records():
-            self._take(at_ns, pid, raw)
+            if records.is_mapping(raw):  # most are, and are read only when they are asked for
+                self._append(pid, raw)
+            else:
+                self._take(at_ns, pid, raw)
         if (lost_bytes := self._rings.lost.side_bytes) != self._lost_bytes:
             self._lost_bytes, self._lost_ns = lost_bytes, time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         unknown = dict.fromkeys(parent for pid in sampled if (parent := self._keep(pid)) is not None)
@@ -183,24 +188,23 @@ class Lives:
     # ------------------------------------------------------------------------------------- taking in
 
     def _take(self, at_ns: int, pid: int, raw: bytes) -> None:
-        if not records.is_mapping(raw):
-            record = records.side_record(raw)
-            if isinstance(record, records.Forked):
-                if record.pid == record.parent_pid:
-                    self._moves.thread(at_ns)
-                    return
-                self._moves.add(at_ns, pid, record.parent_pid)
-            elif isinstance(record, records.Ended):
-                if record.thread_id != pid:
-                    return
-                self._moves.add(at_ns, pid, END)
-                self._append(pid, raw)
-                self._pack(pid)
+        record = records.side_record(raw)
+        if isinstance(record, records.Forked):
+            if record.pid == record.parent_pid:
+                self._moves.thread(at_ns)
                 return
-            elif isinstance(record, records.Named) and record.thread_id != pid and not record.is_exec:
-                return  # a thread's own name
-            elif isinstance(record, records.Named) and record.is_exec:
-                self._moves.run(at_ns, pid, record.name)
+            self._moves.add(at_ns, pid, record.parent_pid)
+        elif isinstance(record, records.Ended):
+            if record.thread_id != pid:
+                return
+            self._moves.add(at_ns, pid, END)
+            self._append(pid, raw)
+            self._pack(pid)
+            return
+        elif isinstance(record, records.Named) and record.thread_id != pid and not record.is_exec:
+            return  # a thread's own name
+        elif isinstance(record, records.Named) and record.is_exec:
+            self._moves.run(at_ns, pid, record.name)
         self._append(pid, raw)
 
     def _append(self, pid: int, raw: bytes) -> None:
@@ -246,19 +250,19 @@ class Lives:
         """A sampled process has ended: what was told of it takes less room from now on."""
         if (told := self._kept.pop(pid, None)) is not None:
             self._kept_bytes -= len(told)
-            self._ended[pid] = packed = zlib.compress(told, 1)
+            self._ended[pid] = packed = _packed(told)
             self._ended_bytes += len(packed)
 
     def _unpack(self, pid: int) -> None:
         """More is told of it, or of the next process that has its pid."""
         packed = self._ended.pop(pid)
         self._ended_bytes -= len(packed)
-        self._kept[pid] = told = bytearray(zlib.decompress(packed))
+        self._kept[pid] = told = bytearray(_unpacked(packed))
         self._kept_bytes += len(told)
 
     def _told(self, pid: int) -> bytes | bytearray:
         if pid in self._ended:
-            return zlib.decompress(self._ended[pid])
+            return _unpacked(self._ended[pid])
         return self._kept.get(pid) or self._young.get(pid) or b""
 
     def _forget_young(self) -> None:
@@ -306,6 +310,15 @@ class Lives:
             if not slots & {(pid, slot), (pid, slot + 1)}:
                 starts.add((start_ns, pid, noted.parent_pid))
         return sorted(starts)
+
+
+def _packed(told: bytes | bytearray) -> bytes:
+    packing = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
+    return packing.compress(told) + packing.flush()
+
+
+def _unpacked(packed: bytes) -> bytes:
+    return zlib.decompress(packed, _WINDOW_BITS)
 
 
 def _code_of(pid: int) -> tuple[Code, ...]:

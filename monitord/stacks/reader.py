@@ -37,13 +37,15 @@ Permits = Callable[[str, str | None], bool]
 class _Process:
     """One program of one process: an exec makes another one. `interpreter` is None in other programs.
 
-    One without is asked again at `due_s`: a program may load one later, and has none while it starts.
+    One without is asked again at `due_s`: a program may load one later, and has none while it starts. While
+    its memory has the size that it had without one (`size_bytes`), it has loaded none.
     """
 
     image: tuple[int, int]
     interpreter: Interpreter | None = None
     due_s: float = 0.0
     wait_s: float = _ASKED_AGAIN_S
+    size_bytes: int | None = None
     used_s: float = 0.0
 
 
@@ -109,7 +111,7 @@ class PythonReader:
             process = self._processes[pid] = _Process(thread.image)
         is_due = process.interpreter is None and time.monotonic() >= process.due_s
         if is_due and procfs.age_s(thread.start_ticks) >= least_age_s:
-            self._look_at(pid, process)
+            self._look_at(pid, process, thread.virtual_bytes)
         self._processes.move_to_end(pid)
         process.used_s = time.monotonic()
         self._let_go(process.used_s)
@@ -126,11 +128,14 @@ class PythonReader:
                 process.interpreter = None
         self._attached = kept
 
-    def _look_at(self, pid: int, process: _Process) -> None:
+    def _look_at(self, pid: int, process: _Process, size_bytes: int) -> None:
         """Attach to it, if it may be profiled; where that fails, say when it is tried again."""
-        self.looked_count += 1
         process.due_s = time.monotonic() + process.wait_s
+        if process.size_bytes == size_bytes and process.wait_s < _ASKED_AT_LEAST_S:
+            process.wait_s *= 2
+            return
         process.wait_s = min(_ASKED_AT_LEAST_S, 2 * process.wait_s)
+        self.looked_count += 1
         if not self._permits(*who_is(pid)):
             self.counts["refused"] += 1
             return
@@ -138,8 +143,9 @@ class PythonReader:
             process.interpreter = self._attach(pid)
             self._attached.append(process)
         except NotPythonError:
-            return
+            process.size_bytes = size_bytes
         except UnknownLayoutError as error:
+            process.size_bytes = size_bytes
             self._note_version(str(error))
         except UnreadableError:
             self.counts["not attached"] += 1

@@ -139,7 +139,7 @@ class Rings:
         self._early: list[tuple[int, int, bytes]] = []
         self._records_lost = 0
         self._cpus_due_s = 0.0
-        self._poll: select.poll | None = None  # of the rings that record
+        self._polls: dict[bool, select.poll] = {}  # of what records: with the rings of stacks, or without
         cpus = tuple(cpus)
         self.bytes_a_cpu = stack_bytes(bytes_a_cpu, len(cpus))
         try:
@@ -208,18 +208,28 @@ class Rings:
         False: nothing of it came in that time. May end early for nothing, as when a CPU goes away. For the
         thread that calls `fresh`.
         """
-        if (poll := self._poll) is None:
-            poll = self._poll = select.poll()
-            bell.add_to(poll)
-            for cpu in self.cpus:
-                for ring in (self._pairs[cpu].stacks, self._pairs[cpu].side):
-                    poll.register(ring.fd, select.POLLIN)
+        poll = self._poll_of(bell, with_stacks=True)
         poll.poll(0)  # what was read already is news to the kernel, once
         if any(pair.stacks.fresh_bytes for pair in self._pairs.values()):
             return True
         is_news = bool(poll.poll(1000 * seconds))
         bell.silence()
         return is_news
+
+    def rest(self, seconds: float, bell: Bell) -> None:
+        """Sleep until half of a side ring was written, the bell rings, or so long, while samples come."""
+        if self._poll_of(bell, with_stacks=False).poll(1000 * seconds):
+            bell.silence()
+
+    def _poll_of(self, bell: Bell, *, with_stacks: bool) -> select.poll:
+        if (poll := self._polls.get(with_stacks)) is None:
+            poll = self._polls[with_stacks] = select.poll()
+            bell.add_to(poll)
+            for cpu in self.cpus:
+                pair = self._pairs[cpu]
+                for ring in (pair.stacks, pair.side) if with_stacks else (pair.side,):
+                    poll.register(ring.fd, select.POLLIN)
+        return poll
 
     @property
     def is_filling(self) -> bool:
@@ -264,7 +274,7 @@ class Rings:
         came = sorted(wanted - (self._pairs.keys() - self._gone))
         gone = set(self._pairs.keys() - wanted)
         if came or gone != self._gone:
-            self._poll = None
+            self._polls.clear()
         self._gone = gone
         refused = 0
         for pid in self.followed if came else ():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from monitord.stacks.heat import Heat
+import pytest
+
+from monitord.stacks import heat as heat_module
+from monitord.stacks.heat import Allowance, Heat
 
 
 def hot(found: dict[tuple[int, int], bool]) -> list[tuple[int, int]]:
@@ -42,16 +45,6 @@ def test_what_runs_a_little_all_the_time_becomes_hot() -> None:
     assert hot(heat.choose({(1, 1): 1})) == []
 
 
-def test_it_is_hot_while_something_runs() -> None:
-    """Then it is looked at twice as often."""
-    heat = Heat()
-    assert not heat.is_hot
-    heat.choose({(1, 1): 5})
-    assert heat.is_hot
-    heat.choose({})
-    assert not heat.is_hot
-
-
 def test_a_thousand_threads_a_look_are_not_remembered_for_ever() -> None:
     heat = Heat()
     for n in range(50):
@@ -65,3 +58,47 @@ def test_who_has_no_python_takes_no_place() -> None:
     assert hot(Heat().choose(fresh, at_most=2)) == [(1, 1), (2, 2)]
     chosen = hot(Heat().choose(fresh, at_most=2, without_python=lambda pid: pid < 10))
     assert chosen == [(1, 1), (2, 2), (10, 10), (11, 11)]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What time it is; a test sets it."""
+    now = [1000.0]
+    monkeypatch.setattr(heat_module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def looks_in(seconds: float, each_s: float, clock: list[float], *, new_for_s: float = 0.0) -> tuple[int, int]:
+    """How many looks there are in that time if each takes so much CPU, and how many stacks they may read."""
+    allowance, began_s = Allowance(), clock[0]
+    looks = stacks = 0
+    while clock[0] < began_s + seconds:
+        allowance.spend(each_s)
+        looks, stacks = looks + 1, stacks + allowance.at_most
+        clock[0] += allowance.pause_s(is_new=clock[0] < began_s + new_for_s)
+    return looks, stacks
+
+
+def test_what_is_new_is_looked_at_twice_as_often(clock: list[float]) -> None:
+    assert looks_in(10, 0.0, clock)[0] == 40
+    assert looks_in(10, 0.0, clock, new_for_s=10.0)[0] == 80
+
+
+def test_looks_that_cost_much_are_made_seldom_and_read_less(clock: list[float]) -> None:
+    """Whatever is new. A stack is the word of a quarter of a second before and after: no gap is left."""
+    looks, stacks = looks_in(100, 0.005, clock, new_for_s=100.0)
+    assert 250 <= looks <= 280
+    assert stacks <= 5 * looks
+    assert 100 / looks < 0.5
+
+
+def test_what_is_owed_is_soon_paid_back(clock: list[float]) -> None:
+    """After an hour of a crowded machine the next spike is looked at as any other."""
+    allowance = Allowance()
+    for _ in range(3600):
+        clock[0] += 1.0
+        allowance.spend(0.05)
+    assert allowance.is_spent
+    clock[0] += 60.0
+    allowance.spend(0.0)
+    assert not allowance.is_spent

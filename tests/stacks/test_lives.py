@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,6 +128,27 @@ def test_descendants_are_of_the_process_that_had_the_pid_then() -> None:
 
 def tables_bytes(lives: Lives) -> int:
     return sum(sum(map(len, table.values())) for table in (lives._young, lives._kept, lives._ended))
+
+
+def test_an_end_takes_little_memory_for_a_moment() -> None:
+    """A shell's programs end by the dozen a second: zlib's own tables are 256 KiB, taken and given back each time."""
+    told = Told()
+    lives = lives_of(told)
+    for pid in range(100, 120):
+        told.fork(pid, pid, 5)
+        told.exec(pid, pid, "other")
+        for number in range(8):
+            told.map(pid, pid, 0x10000 * (number + 1), f"/usr/lib/lib{number}.so")
+    lives.keep_up(range(100, 120))
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for pid in range(100, 120):
+            told.end(1000 + pid, pid)
+        lives.keep_up()
+        assert tracemalloc.get_traced_memory()[1] - before < 128 << 10
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_was_told_of_an_ended_process_takes_less_room_and_says_the_same() -> None:

@@ -155,7 +155,7 @@ def test_a_sleep_that_fails_costs_that_sleep(
         raise error
 
     with monkeypatch.context() as failing:
-        failing.setattr(*((Rings, "wait") if of == "quiet" else (Bell, "wait")), fail)
+        failing.setattr(Rings, "wait" if of == "quiet" else "rest", fail)
         failing.setattr(box_module, "_QUIET_AFTER_S", 0.0 if of == "quiet" else FOR_EVER_S)
         box.start()
         time.sleep(3)
@@ -216,6 +216,22 @@ def test_a_side_ring_ends_a_wait_before_it_is_overrun(own: Rings) -> None:
     assert own.lost.side_bytes == 0
 
 
+def test_a_side_ring_ends_a_pause_while_samples_do_not(own: Rings, burner: Any) -> None:
+    """A storm of starts is taken in before it is overrun, however seldom the looks are."""
+    bell = Bell()
+    assert own.follow(burner.pid)
+    wait_until(own.fresh)
+    own.rest(0.3, bell)
+    assert own.fresh()  # samples came, and it slept on
+    assert not own.is_filling
+    assert own.follow(os.getpid())
+    storm = threading.Thread(target=lambda: [subprocess.run(["/bin/true"], check=True) for _ in range(300)])
+    storm.start()
+    own.rest(FOR_EVER_S, bell)
+    assert own.is_filling
+    storm.join()
+
+
 @pytest.mark.parametrize("is_late", [False, True])
 def test_a_bell_ends_a_wait_for_rings(own: Rings, is_late: bool) -> None:
     """Whether it rang before the wait or in it; and once."""
@@ -227,6 +243,13 @@ def test_a_bell_ends_a_wait_for_rings(own: Rings, is_late: bool) -> None:
     assert own.wait(FOR_EVER_S, bell)
     ringing.join()
     bell.silence()
+    assert not own.wait(0.1, bell)
+
+
+def test_a_bell_ends_a_pause(own: Rings) -> None:
+    bell = Bell()
+    bell.ring()
+    own.rest(FOR_EVER_S, bell)
     assert not own.wait(0.1, bell)
 
 

@@ -149,10 +149,11 @@ class Codes:
 
     def frames(self, wanted: Sequence[tuple[Code, int]]) -> list[Frame]:
         """Name, file and the line of the instruction at each offset; one outside of the code has no line."""
-        found = {(code.address, at): code.lines[at] for code, at in wanted if at in code.lines}
         missing = {(code.address, at): (code, at) for code, at in wanted if at not in code.lines}
-        if missing:
-            found |= self._with_lines(list(missing.values()))
+        if not missing:
+            return [code.lines[at] for code, at in wanted]
+        found = {(code.address, at): code.lines[at] for code, at in wanted if at in code.lines}
+        found |= self._with_lines(list(missing.values()))
         return [found[code.address, at] for code, at in wanted]
 
     def _with_lines(self, missing: Sequence[tuple[Code, int]]) -> dict[tuple[int, int], Frame]:

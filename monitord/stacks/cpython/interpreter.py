@@ -119,19 +119,19 @@ class Interpreter:
         return state
 
     def _named(self, frames: Sequence[RawFrame], *, is_whole: bool) -> tuple[Frame, ...] | None:
-        codes = self._codes.of(frame.code for frame in frames)
+        codes = self._codes.of(frame[1] for frame in frames)
         places: list[tuple[Code, int]] = []
         above: int | None = None
-        for frame in frames:
-            code = codes[frame.code]
+        for address, of, instruction, owner, index in frames:
+            code = codes[of]
             if code is None:
                 raise ImpossibleStackError("a frame has no code")
-            if frame.owner == OF_THREAD:
-                if above is not None and not _fits(frame.address + code.frame_bytes, above):
+            if owner == OF_THREAD:
+                if above is not None and not _fits(address + code.frame_bytes, above):
                     raise ImpossibleStackError("a frame does not reach to the one it called")
-                above = frame.address
+                above = address
             if not code.is_own:
-                places.append((code, frame.instruction - self._codes.beginning(code, frame.index)))
+                places.append((code, instruction - self._codes.beginning(code, index)))
         named = self._codes.frames(places)
         if not is_whole:
             named[-1:] = [TRUNCATED]

@@ -43,15 +43,8 @@ class State:
         self.packed = pack(self.ranges)
 
 
-@dataclass(frozen=True, slots=True)
-class RawFrame:
-    """One function's frame. `index`: of the copy of its code that the thread runs."""
-
-    address: int
-    code: int
-    instruction: int
-    owner: int
-    index: int
+RawFrame = tuple[int, int, int, int, int]
+"""Of one function's call: address, code, instruction, owner, and which copy of its code it runs."""
 
 
 class Walk:
@@ -90,16 +83,18 @@ class Walk:
         address, cells = self._innermost()
         found: list[RawFrame] = []
         owners: dict[int, int] = {}
+        begin, end, data = self._last
         while address and len(found) < DEPTH_CAP and len(owners) < _SEEN_CAP and self.missed < _MISSES_CAP:
             if address in owners or address % 8:
                 raise ImpossibleStackError("its frames lead to themselves, or to no frame")
-            data, at = self._around(address, size)
-            code, previous, instruction, *index, owner = frame.unpack_from(data, at)
+            if not begin <= address <= end - size:
+                begin, end, data = self._piece(address, size, whole_pages=True)
+            code, previous, instruction, *index, owner = frame.unpack_from(data, address - begin)
             if owner > _OF_C:
                 raise ImpossibleStackError("its frames lead to no frame")
             owners[address] = owner
             if owner <= _OF_FRAME_OBJECT:
-                found.append(RawFrame(address, code & ~7, instruction, owner, index[0] if index else 0))
+                found.append((address, code & ~7, instruction, owner, index[0] if index else 0))
             address = previous
         if self.missed:
             self._state.expect([*cells, *self._ranges(owners, layout.frame_bytes)])
@@ -113,18 +108,12 @@ class Walk:
             if not address:
                 break
             cells.append((address + offset, 8))
-            data, at = self._around(address + offset, 8, whole_pages=False)
-            address = struct.unpack_from("<Q", data, at)[0]
+            begin, _, data = self._last = self._piece(address + offset, 8, whole_pages=False)
+            address = struct.unpack_from("<Q", data, address + offset - begin)[0]
         return address, cells
 
-    def _around(self, address: int, size: int, *, whole_pages: bool = True) -> tuple[bytes, int]:
-        """Bytes that hold these, and where they begin in them."""
-        begin, end, data = self._last
-        if not begin <= address <= end - size:
-            self._last = begin, end, data = self._piece(address, size, whole_pages)
-        return data, address - begin
-
-    def _piece(self, address: int, size: int, whole_pages: bool) -> tuple[int, int, bytes]:
+    def _piece(self, address: int, size: int, *, whole_pages: bool) -> tuple[int, int, bytes]:
+        """Where bytes that hold these begin and end, and the bytes."""
         if len(self._single.get(address, b"")) >= size:
             return address, address + size, self._single[address]
         for piece in self._pieces:
