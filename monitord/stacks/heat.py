@@ -13,7 +13,7 @@ _LEAST = 1.4  # samples: one may be chance
 _LEFT, _FORGOTTEN = 0.8, 0.2  # what is left of a score at the next look, and when nothing is
 _KNOWN_CAP = 512
 _YOUNGEST_S, _YOUNGEST_IN_NEED_S = 0.4, 2.0  # most that are younger end at once
-_ATTACHED_EVERY_S = 1.0
+_ATTACHED_EVERY_S = 2.0
 _AT_MOST_IN_NEED = 4
 _CPU_SHARE, _CPU_SAVED_S = 0.004, 0.1  # of one core; so much is saved at most, and so much owed
 # A look costs five times what it would if it were not the first for so long: seldom is cheap. A stack is the
@@ -74,7 +74,7 @@ class Allowance:
     """CPU seconds that the thread may use: so many a second, and a little that was saved.
 
     Once they are spent, stacks of known processes are read on, fewer and less often; of new ones only what
-    has lived for a while is attached to, one a second.
+    has lived for a while is attached to, one in two seconds.
     """
 
     def __init__(self) -> None:

@@ -35,8 +35,8 @@ class Code:
     """One code object. `is_own`: CPython's, around a call; no line of it can be traced."""
 
     __slots__ = (
-        "address", "bytes", "check", "copies", "expected", "file", "first_line", "frame_bytes", "function",
-        "is_own", "lines", "table",
+        "address", "bytes", "copies", "expected", "file", "first_line", "frame_bytes", "function", "is_own",
+        "lines", "ranges", "table",
     )  # fmt: skip
 
     def __init__(self, address: int, head: bytes, layout: Layout) -> None:
@@ -49,9 +49,9 @@ class Code:
         self.function = UNKNOWN
         self.file: str | None = None
         self.lines: dict[int, Frame] = {}
-        self.copies: dict[int, int] = {}
+        self.copies: dict[int, int] | None = None  # only some builds have any
         begin, end = layout.first_line - _BEFORE_FIRST_LINE, layout.line_table + 8
-        self.check: tuple[tuple[int, int], ...] = ((address + begin, end - begin),)
+        self.ranges = pack(((address + begin, end - begin),))  # what is read to see whether it is the same
         self.expected = head[begin:end]
 
     @property
@@ -94,15 +94,16 @@ class Codes:
         """One call for all of them; mostly they are those of the time before."""
         if self._last[0] != known:
             codes = [self.known[address] for address in known]
-            ranges = pack([one for code in codes for one in code.check])
+            ranges = b"".join(code.ranges for code in codes)
             self._last = known, ranges, b"".join(code.expected for code in codes)
         return self._memory.read_packed(self._last[1], len(self._last[2])) == self._last[2]
 
     def _forget_changed(self, known: Sequence[int]) -> None:
         codes = [self.known[address] for address in known]
-        found = iter(self._memory.read_many([one for code in codes for one in code.check]))
+        ranges = struct.iter_unpack("<QQ", b"".join(code.ranges for code in codes))
+        found = iter(self._memory.read_many([(at, size) for at, size in ranges]))
         for code in codes:
-            if b"".join(next(found) or b"" for _ in code.check) != code.expected:
+            if b"".join(next(found) or b"" for _ in range(len(code.ranges) // 16)) != code.expected:
                 self._forget(code.address)
 
     def _forget(self, address: int) -> None:
@@ -133,7 +134,7 @@ class Codes:
             for _ in range(2):
                 place, found = next(same)
                 if found is not None:
-                    code.check += (place,)
+                    code.ranges += pack((place,))
                     code.expected += found
         self._keep([code for code, _ in codes])
 
@@ -192,6 +193,8 @@ class Codes:
         layout = self._layout
         if index <= 0 or not layout.local_codes:
             return code.address + layout.instructions
+        if code.copies is None:
+            code.copies = {}
         if index not in code.copies:
             place = self._memory.read_many(((code.address + layout.local_codes, 8),))[0]
             copies = int.from_bytes(place or b"", "little")
