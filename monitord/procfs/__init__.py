@@ -161,24 +161,6 @@ def boot_id() -> str | None:
     return text("/proc/sys/kernel/random/boot_id", 64) or None
 
 
-def online_cpus() -> tuple[int, ...]:
-    """As /sys/devices/system/cpu/online lists them, "0-3,5"; else as many as Python counts."""
-    listed = read_once("/sys/devices/system/cpu/online", 16384) or b""
-    try:
-        return cpus_in(listed.decode("ascii"))
-    except ValueError:
-        return tuple(range(os.cpu_count() or 1))
-
-
-def cpus_in(listed: str) -> tuple[int, ...]:
-    """The numbers of a list of the kernel's; raises ValueError."""
-    found: list[int] = []
-    for part in listed.strip().split(","):
-        first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
-    return tuple(found)
-
-
 # --------------------------------------------------------------------------------------------- stat
 
 
