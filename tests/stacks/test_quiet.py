@@ -220,10 +220,8 @@ def test_a_side_ring_ends_a_pause_while_samples_do_not(own: Rings, burner: Any) 
     """A storm of starts is taken in before it is overrun, however seldom the looks are."""
     bell = Bell()
     assert own.follow(burner.pid)
-    wait_until(own.fresh)
-    own.rest(0.3, bell)
-    assert own.fresh()  # samples came, and it slept on
-    assert not own.is_filling
+    wait_until(lambda: own._poll_of(bell, with_stacks=True).poll(0))  # the kernel tells of samples
+    assert own._poll_of(bell, with_stacks=False).poll(0) == []
     assert own.follow(os.getpid())
     storm = threading.Thread(target=lambda: [subprocess.run(["/bin/true"], check=True) for _ in range(300)])
     storm.start()
