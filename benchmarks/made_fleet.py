@@ -10,6 +10,7 @@ version's columns, a torn file, foreign files, a day without rows.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from monitord.analytics.tables import HOTSPOTS, INCIDENTS, MACHINE_MINUTES, PROCESS_MINUTES, Kind, Table
+from monitord.fleet.day_sums import with_sums
 from monitord.fleet.layout import DayFile
 
 LAST_DAY = date(2026, 11, 20)
@@ -106,7 +108,7 @@ def _make_day(made: Made, number: int, day: date, size: Size, *, is_last: bool) 
         made.upgraded.add(host)
     _machine_minutes(made.root, host, day, begin_us, size, numbers)
     _process_minutes(made.root, host, day, begin_us, size, numbers, mine)
-    _hotspots(made.root, host, day, begin_us, size, numbers, mine, is_upgraded=is_upgraded)
+    _hotspots(made.root, host, day, size, numbers, mine, is_upgraded=is_upgraded)
     _incidents(made, number, day, begin_us, numbers, mine, is_last=is_last)
 
 
@@ -163,7 +165,6 @@ def _hotspots(
     root: Path,
     host: str,
     day: date,
-    begin_us: int,
     size: Size,
     numbers: np.random.Generator,
     mine: np.ndarray[Any, Any],
@@ -182,8 +183,11 @@ def _hotspots(
     weight = np.tile(numbers.gamma(0.6, 40, a_day) + 20, 24)
     samples = (weight * hotter * numbers.lognormal(0, 0.1, count)).astype(np.int64)
     names = [FUNCTIONS[one] for one in function]
+    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    hours = [begin + timedelta(hours=number) for number in range(24)]
     columns = {
-        "hour": begin_us + hour * 3_600_000_000,
+        "host_id": [host] * count,
+        "hour": [hours[one] for one in hour],
         "process": [PROCESSES[mine[one]] for one in process],
         "version": [NEW if one else OLD for one in is_new],
         "function": names,
@@ -191,13 +195,16 @@ def _hotspots(
         "func_id": [f"{one:016x}" for one in function],
         "code": [f"{one:08x}" for one in function],
         "file": [f"/srv/app/{name.partition('.')[0]}.py" for name in names],
-        "line": function + 10,
+        "line": (function + 10).tolist(),
         "taken_from": ["ring"] * count,
-        "incidents": np.zeros(count, np.int64),
-        "self_samples": samples,
-        "total_samples": samples * 2,
-        "process_samples": np.full(count, 20_000),
+        "incidents": [0] * count,
+        "self_samples": samples.tolist(),
+        "total_samples": (samples * 2).tolist(),
+        "process_samples": [20_000] * count,
     }
+    rows = with_sums(HOTSPOTS, list(zip(*(columns[name] for name, _kind in HOTSPOTS.columns), strict=True)))
+    sums = zip(*(row[len(HOTSPOTS.columns) :] for row in rows), strict=True)
+    columns |= dict(zip((name for name, _kind in HOTSPOTS.sums), sums, strict=True))
     write(root, HOTSPOTS, day, host, columns, count)
 
 
@@ -262,7 +269,8 @@ def write(
 ) -> Path:
     """Write a host's file as it ships it; `added` is a column that a later monitord has at the end."""
     columns = {"host_id": [host] * count, **columns}
-    kinds = [*table.columns, *([(added, "text")] if added else [])]
+    known = table.stored if table.sums and table.sums[0][0] in columns else table.columns
+    kinds = [*known, *([(added, "text")] if added else [])]
     arrays = [
         pa.array(columns[name], _TYPES[kind]) if name in columns else pa.nulls(count, _TYPES[kind])
         for name, kind in kinds
@@ -286,21 +294,25 @@ def _lay_traps(made: Made) -> None:
     root, day = made.root, LAST_DAY
     _rewrite(path_of(root, HOTSPOTS, day, made.hosts[0]), add="shade")
     _rewrite(path_of(root, PROCESS_MINUTES, day, made.hosts[0]), add="shade")
-    _rewrite(path_of(root, MACHINE_MINUTES, day, made.hosts[1]), drop="cpu_count")  # of an earlier monitord
+    _rewrite(path_of(root, MACHINE_MINUTES, day, made.hosts[1]), drop=["cpu_count"])  # of an earlier monitord
+    _rewrite(path_of(root, HOTSPOTS, day, made.hosts[1]), drop=[name for name, _kind in HOTSPOTS.sums])
     torn = path_of(root, PROCESS_MINUTES, day, made.hosts[2])
     torn.write_bytes(torn.read_bytes()[:-300])
     foreign = path_of(root, MACHINE_MINUTES, day, "stranger")
     foreign.parent.mkdir(parents=True)
-    pq.write_table(pa.table({"taken_at": ["yesterday"], "machine_percent": ["a lot"]}), foreign)
+    strange = pa.table({"taken_at": ["yesterday"], "machine_percent": ["a lot"]})
+    pq.write_table(
+        strange, foreign, compression="zstd"
+    )  # Snappy is native code that not every Spark can load
     (root / "v1" / "hotspot" / "_SUCCESS").write_bytes(b"")
     (root / "README.txt").write_text("not ours")
     made.passed_over = 2
     write(root, PROCESS_MINUTES, day - timedelta(days=len(made.days)), "host-0001", {}, 0)
 
 
-def _rewrite(path: Path, *, add: str = "", drop: str = "") -> None:
+def _rewrite(path: Path, *, add: str = "", drop: Sequence[str] = ()) -> None:
     held = pq.ParquetFile(path).read()
-    held = held.append_column(add, pa.array(["x"] * len(held))) if add else held.drop_columns([drop])
+    held = held.append_column(add, pa.array(["x"] * len(held))) if add else held.drop_columns(list(drop))
     pq.write_table(held, path, compression="zstd")
 
 

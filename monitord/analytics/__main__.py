@@ -16,6 +16,8 @@ from monitord.analytics import sandbox
 
 def main() -> int:
     """Do what the order says."""
+    import duckdb  # noqa: F401  loaded while its parent still looks for files
+
     order = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_asker, daemon=True).start()
     try:

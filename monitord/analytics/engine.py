@@ -44,7 +44,7 @@ class View:
     name: str
     columns: tuple[tuple[str, Kind], ...]
     files: tuple[str, ...]
-    shipped_check: str = ""
+    shipped: Mapping[str, Any] = field(default_factory=dict)
     at: str = ""
     since: datetime | None = None
     until: datetime | None = None
@@ -65,16 +65,30 @@ class View:
         ends = ((">=", self.since), ("<", self.until))
         bounds = [(self.at, sign, moment.isoformat()) for sign, moment in ends if moment is not None]
         told = {"name": self.name, "columns": self.columns, "files": self.files}
-        return {**told, "check": self.shipped_check, "bounds": bounds}
+        return {**told, "shipped": self.shipped, "bounds": bounds}
 
     @classmethod
-    def shipped(cls, table: Table, files: Sequence[str], *, is_thorough: bool = False) -> View:
+    def of_hosts(
+        cls,
+        table: Table,
+        files: Sequence[str],
+        *,
+        is_thorough: bool = False,
+        whole_days: Sequence[str] | None = None,
+    ) -> View:
         """Return the view of files that hosts shipped: torn and foreign ones are passed over, as notes say.
 
-        `is_thorough` has them read to their ends first.
+        `is_thorough` has them read to their ends first. A question of ours says of which days it wants all:
+        of these it gets a day's sums in the place of its hours, where a host shipped them.
         """
-        check = "thorough" if is_thorough else "quick"
-        return cls(table.name, table.columns, tuple(files), shipped_check=check)
+        columns = table.columns
+        summed = None
+        if whole_days is not None and table.last is not None:
+            columns += ((table.last[0], dict(columns)[table.last[1]]),)
+            marker = table.sums[0][0]
+            summed = {"days": whole_days, "marker": marker, "sum_of": dict(table.sum_of), "last": table.last}
+        told = {"stored": table.stored, "most_rows": table.most_rows, "is_thorough": is_thorough}
+        return cls(table.name, columns, tuple(files), {**told, "summed": summed})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +114,10 @@ class Answer:
 class Engine:
     """Answers one question after another over the same views; each in a child of its own."""
 
-    def __init__(self, order: Mapping[str, Any], deadline_s: float) -> None:
+    def __init__(self, order: Mapping[str, Any], deadline_s: float, started: Started | None = None) -> None:
         self._order = order
         self._deadline_s = deadline_s
+        self._started = started or Started()
         self._running: list[_Child] = []
 
     def ask(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Answer:
@@ -110,7 +125,8 @@ class Engine:
 
         Raises UsageError for SQL that is refused or wrong, MonitordError when it takes too long or too much.
         """
-        child = _Child({**self._order, "sql": sql, "parameters": dict(parameters or {})}, self._deadline_s)
+        order = {**self._order, "sql": sql, "parameters": dict(parameters or {})}
+        child = _Child(order, self._deadline_s, self._started.taken())
         self._running.append(child)
         head = next(child.lines, None)
         if not isinstance(head, dict):
@@ -135,8 +151,9 @@ def open_engine(
     deadline_s: float = DEADLINE_S,
     max_rows: int = MAX_ROWS,
     threads: int = 2,
+    started: Started | None = None,
 ) -> Iterator[Engine]:
-    """Yield an engine over these views; no child is left when it is closed.
+    """Yield an engine over these views; no child is left when it is closed. The first one may wait already.
 
     Raises MonitordError when the extra is missing, UsageError for an invalid deadline.
     """
@@ -145,7 +162,7 @@ def open_engine(
         raise UsageError(f"invalid timeout {deadline_s:g} s, expected more than 0 and at most one day")
     told = [view.as_plain() for view in views]
     limits = {"memory_mb": memory_mb, "threads": threads, "max_rows": max_rows, "deadline_s": deadline_s}
-    engine = Engine({"views": told, **limits}, deadline_s)
+    engine = Engine({"views": told, **limits}, deadline_s, started)
     try:
         yield engine
     finally:
@@ -185,24 +202,57 @@ def _time(text: str | None) -> datetime | str | None:
         return text
 
 
+class Started:
+    """A child that loads DuckDB before its order is known: its parent finds the files meanwhile."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Started:
+        self._process = _start()
+        return self
+
+    def taken(self) -> subprocess.Popen[bytes]:
+        """Return the child, else a new one; it is the caller's from now on."""
+        process, self._process = self._process, None
+        return process or _start()
+
+    def __exit__(self, *_about: object) -> None:
+        if self._process is not None:
+            _end(self._process)
+
+
+def _start() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        own_command("monitord.analytics", keeps_bytecode=False),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        env=own_environment(),
+        start_new_session=True,
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    process.kill()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
+    return process.wait()
+
+
 class _Child:
     """One question at work. Only the time that one waits for it counts, not what happens to its rows."""
 
-    def __init__(self, order: Mapping[str, Any], deadline_s: float) -> None:
+    def __init__(self, order: Mapping[str, Any], deadline_s: float, process: subprocess.Popen[bytes]) -> None:
         self._left_s = deadline_s
         self._deadline_s = deadline_s
         self._memory_mb = order["memory_mb"]
         self._views = [view["name"] for view in order["views"]]
         self._is_late = False
-        self._process = subprocess.Popen(
-            own_command("monitord.analytics", keeps_bytecode=False),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            env=own_environment(),
-            start_new_session=True,
-        )
+        self._process = process
         assert self._process.stdin is not None  # noqa: S101  a pipe; tells mypy
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
@@ -257,9 +307,4 @@ class _Child:
         """End it at once, if it has not ended itself; return its status, of a signal negative."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.2 if not self._is_late else 0)
-        self._process.kill()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
-        return self._process.wait()
+        return _end(self._process)

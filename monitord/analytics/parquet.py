@@ -33,14 +33,18 @@ _GROUP_LIMIT_ROWS = 1_000_000
 _FILE_LIMIT_ROWS = 100_000_000
 
 
-def schema_of(table: Table) -> pyarrow.Schema:
+def schema_of(table: Table, *, is_summed: bool = False) -> pyarrow.Schema:
     """Return the frozen schema: plain text, int64, float64, bool, and microseconds UTC."""
     arrow = _arrow()
     types: dict[Kind, Any] = {
         "text": arrow.string(), "int64": arrow.int64(), "float64": arrow.float64(), "bool": arrow.bool_(),
         "time": arrow.timestamp("us", "UTC"),
     }  # fmt: skip
-    return arrow.schema([(name, types[kind]) for name, kind in table.columns])
+    return arrow.schema([(name, types[kind]) for name, kind in _columns(table, is_summed=is_summed)])
+
+
+def _columns(table: Table, *, is_summed: bool) -> tuple[tuple[str, Kind], ...]:
+    return table.stored if is_summed else table.columns
 
 
 def write_table(
@@ -50,19 +54,20 @@ def write_table(
     *,
     mode: int = 0o600,
     notes: Mapping[str, str] | None = None,
+    is_summed: bool = False,
 ) -> int:
     """Write rows (columns in the table's order) as a file, replacing one of this name; how many rows.
 
-    `notes` go into its footer, for `notes_of`. The file is read back before it takes its name, and is on the
-    disk when this returns. No link is followed at the name. Raises StorageError; of a failed call nothing is
-    left.
+    `is_summed`: they have the table's sums behind them. `notes` go into its footer, for `notes_of`. The file
+    is read back before it takes its name, and is on the disk when this returns. No link is followed at the
+    name. Raises StorageError; of a failed call nothing is left.
     """
     draft = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         descriptor = os.open(draft, _NEW, mode)
         try:
             with open(descriptor, "w+b") as file:
-                count = _write(table, rows, file, notes or {})
+                count = _write(table, rows, file, notes or {}, is_summed=is_summed)
                 file.flush()
                 synchronise(file.fileno())
             found = sum(batch.num_rows for batch in batches(table, draft))
@@ -96,19 +101,28 @@ def read(path: Path, table: Table, *, host_id: str | None = None) -> Iterator[tu
         yield from zip(*columns, strict=True)
 
 
-def is_sound(path: Path, table: Table) -> bool:
-    """Whether all of a file can be read as this table; a link, or what is not a regular file, can't."""
+def is_sound(path: Path, table: Table, most_rows: int | None = None) -> bool:
+    """Whether all of a file can be read as this table, and it has no more rows than that.
+
+    A link, or what is not a regular file, can't.
+    """
+    rows = 0
     try:
-        for _batch in batches(table, path):
-            pass
+        for batch in batches(table, path):
+            rows += batch.num_rows
+            if most_rows is not None and rows > most_rows:
+                return False
     except StorageError:
         return False
     return True
 
 
-def _write(table: Table, rows: Iterable[tuple[object, ...]], file: Any, notes: Mapping[str, str]) -> int:
+def _write(
+    table: Table, rows: Iterable[tuple[object, ...]], file: Any, notes: Mapping[str, str], *, is_summed: bool
+) -> int:
     arrow, parquet = _arrow(), _parquet()
-    schema, kinds = schema_of(table), [kind for _name, kind in table.columns]
+    schema = schema_of(table, is_summed=is_summed)
+    kinds = [kind for _name, kind in _columns(table, is_summed=is_summed)]
     count = 0
     with parquet.ParquetWriter(
         file, schema, compression="zstd", write_page_checksum=True, coerce_timestamps="us"
@@ -190,7 +204,7 @@ def _plain(table: Table, path: Path, batch: pyarrow.RecordBatch) -> pyarrow.Reco
     if size > _GROUP_LIMIT_BYTES:
         raise StorageError(f"cannot read {path}: its texts are too large")
     names = batch.schema.names
-    schema = arrow.schema([field for field in schema_of(table) if field.name in names])
+    schema = arrow.schema([field for field in schema_of(table, is_summed=True) if field.name in names])
     plain = arrow.RecordBatch.from_arrays(
         [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)], schema=schema
     )
@@ -220,7 +234,7 @@ def _opened(table: Table, path: Path) -> Iterator[ParquetFile]:
 
 def _check(table: Table, path: Path, source: ParquetFile) -> None:
     """Columns as frozen: an older file may lack the last ones, no other difference is ours."""
-    expected, found = schema_of(table), source.metadata.schema.to_arrow_schema()
+    expected, found = schema_of(table, is_summed=True), source.metadata.schema.to_arrow_schema()
     is_ours = list(found) == list(expected)[: len(found)] and len(found) > 0
     if not is_ours:
         raise StorageError(f"cannot read {path}: other columns than those of {table.name}")

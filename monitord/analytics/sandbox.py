@@ -73,9 +73,7 @@ def connect(
     for view in views if _lists_views(lowered) else named:
         columns, files = view["columns"], view["files"]
         select = (
-            _shipped(connection, columns, files, view["check"], notes)
-            if view["check"]
-            else view_sql(columns, files, view["bounds"])
+            _shipped(connection, view, notes) if view["shipped"] else view_sql(columns, files, view["bounds"])
         )
         connection.execute(f"CREATE VIEW {quoted(view['name'])} AS {select}")
     paths = ", ".join(literal(path) for view in views for path in view["files"])
@@ -85,12 +83,18 @@ def connect(
     return connection
 
 
-def _shipped(
-    connection: Any, columns: Sequence[Sequence[str]], files: Sequence[str], check: str, notes: list[str]
-) -> str:
-    found = shipped.sound(connection, columns, files, thorough=check == "thorough")
+def _shipped(connection: Any, view: Mapping[str, Any], notes: list[str]) -> str:
+    told = view["shipped"]
+    found = shipped.sound(
+        connection,
+        told["stored"],
+        view["files"],
+        most_rows=told["most_rows"],
+        thorough=told["is_thorough"],
+    )
     notes += found.notes
-    return shipped.view_sql(columns, found, _TYPES, quoted, literal)
+    summed = shipped.Summed(**told["summed"]) if told["summed"] else None
+    return shipped.view_sql(view["columns"], found, _TYPES, quoted, literal, summed)
 
 
 def _lists_views(lowered: str) -> bool:

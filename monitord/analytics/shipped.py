@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from monitord.analytics.footers import read_footer
 
 COMPACTED = "_all"
 _PLACE = re.compile(r"/date=([0-9-]{10})/host=([^/]+)/[^/]+\Z")
@@ -24,42 +26,63 @@ _STORED_AS = {
 }
 LARGEST_FILE_BYTES = 512 << 20
 _LONGEST_TEXT_BYTES = 64 << 10  # a dictionary repeats one text for all rows: kilobytes become gigabytes
-_MAGIC = b"PAR1"
-_TAIL_BYTES = 8
 _NEEDED = 2  # columns that every version has: whose row it is, and when or which
 _NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The files that a view can read, which of its columns they have, and what is said of the others."""
+    """The files that a view can read, each with the columns that it has; what is said of the others."""
 
-    files: tuple[str, ...]
-    columns: frozenset[str]
+    files: Mapping[str, frozenset[str]]
     notes: tuple[str, ...]
     is_alike: bool = False
 
 
 def sound(
-    connection: Any, columns: Sequence[Sequence[str]], files: Sequence[str], *, thorough: bool = False
+    connection: Any,
+    columns: Sequence[Sequence[str]],
+    files: Sequence[str],
+    *,
+    most_rows: int | None = None,
+    thorough: bool = False,
 ) -> Sound:
-    """Return which of the files are ours and whole; `thorough` reads them to their ends."""
-    bad = {file: reason for file in files if (reason := _tail_trouble(file))}
-    whole = [file for file in files if file not in bad]
-    held: set[str] = set()
-    kinds = 0
-    for described, named in _described(connection, whole, bad):
+    """Return which of the files are ours and whole; `thorough` reads them to their ends.
+
+    `columns` are all that a file may have. A host's file of more than `most_rows` rows is none of ours.
+    """
+    bad: dict[str, str] = {}
+    fit: dict[str, frozenset[str]] = {}
+    kinds: set[tuple[str, ...]] = set()
+    for named in _by_columns(files, most_rows, bad).values():
+        described = _described(connection, named, bad)
         reason, known = _unfit(columns, described)
         if reason:
-            bad |= dict.fromkeys(named, reason)
+            bad |= {file: reason for file in named if file not in bad}
         else:
-            held |= known
-            kinds += 1
+            fit |= dict.fromkeys(named, frozenset(known))
+            kinds.add(tuple(described))
     if thorough:
-        bad |= _unreadable(connection, [file for file in whole if file not in bad])
+        bad |= _unreadable(connection, [file for file in fit if file not in bad], most_rows)
     return Sound(
-        tuple(file for file in files if file not in bad), frozenset(held), tuple(_notes(bad)), kinds < 2
+        {file: fit[file] for file in files if file in fit and file not in bad},
+        tuple(_notes(bad)),
+        len(kinds) < 2,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """How a view has one row of a host's day in the place of many, in files of these days.
+
+    `marker` is 0 in those that another one sums; `sum_of` says which column counts in the place of which one,
+    where it is not null. `last` is a column of the view, and what it is in a row without a sum.
+    """
+
+    days: Collection[str]
+    marker: str
+    sum_of: Mapping[str, str]
+    last: Sequence[str]
 
 
 def view_sql(
@@ -68,26 +91,71 @@ def view_sql(
     types: Mapping[str, str],
     quoted: Callable[[str], str],
     literal: Callable[[str], str],
+    summed: Summed | None = None,
 ) -> str:
     """Return the SELECT of a view over sound files."""
     if not found.files:
         empty = ", ".join(f"NULL::{types[kind]} AS {quoted(name)}" for name, kind in columns)
         return f"SELECT {empty} WHERE false"
-    taken = ", ".join(
-        quoted(name) if name in found.columns else f"NULL::{types[kind]} AS {quoted(name)}"
-        for name, kind in columns
-        if name != "host_id"
-    )
-    listed = ", ".join(literal(path) for path in found.files)
+    days = summed.days if summed is not None else ()
+    marker = summed.marker if summed is not None else ""
+    whole = [file for file, held in found.files.items() if marker in held and _day_of(file) in days]
+    hourly = [*found.files.keys() - whole]
+    parts = []
+    for files, is_summed in ((whole, True), (sorted(hourly), False)):
+        held = frozenset[str]().union(*(found.files[file] for file in files))
+        taken = ", ".join(
+            _taken(name, types[kind], held, summed, quoted, is_summed=is_summed)
+            for name, kind in columns
+            if name != "host_id"
+        )
+        if files:
+            parts.append(_part(taken, files, found, quoted(marker) if is_summed else "", literal))
+    return " UNION ALL ".join(parts)
+
+
+def _day_of(file: str) -> str:
+    place = _PLACE.search(file)
+    return place[1] if place else ""
+
+
+def _taken(
+    name: str,
+    type_: str,
+    held: Collection[str],
+    summed: Summed | None,
+    quoted: Callable[[str], str],
+    *,
+    is_summed: bool,
+) -> str:
+    own = summed.last[1] if summed and name == summed.last[0] else name
+    if own not in held:
+        return f"NULL::{type_} AS {quoted(name)}"
+    if summed and is_summed and name in summed.sum_of:
+        return f"coalesce({quoted(summed.sum_of[name])}, {quoted(own)}) AS {quoted(name)}"
+    return f"{quoted(own)} AS {quoted(name)}"
+
+
+def _part(
+    taken: str,
+    files: Sequence[str],
+    found: Sound,
+    marker: str,
+    literal: Callable[[str], str],
+) -> str:
+    listed = ", ".join(literal(path) for path in files)
     read = (
         f"read_parquet([{listed}], union_by_name = {not found.is_alike}, hive_partitioning = true,"
         " hive_types = {'date': DATE, 'host': VARCHAR}, file_row_number = false)"
     )
-    if not any(place and place[2] == COMPACTED for place in map(_PLACE.search, found.files)):
-        return f"SELECT host AS host_id, {taken} FROM {read}"
-    whose = f"CASE WHEN host = '{COMPACTED}' THEN host_id ELSE host END AS host_id"
-    replaced = _replaced(found.files, literal)
-    return f"SELECT {whose}, {taken} FROM {read} WHERE NOT ({replaced})"
+    wanted = [f"({marker} <> 0 OR {marker} IS NULL)"] if marker else []
+    if any(place and place[2] == COMPACTED for place in map(_PLACE.search, files)):
+        whose = f"CASE WHEN host = '{COMPACTED}' THEN host_id ELSE host END"
+        wanted.append(f"NOT ({_replaced(found.files, literal)})")
+    else:
+        whose = "host"
+    within = f" WHERE {' AND '.join(wanted)}" if wanted else ""
+    return f"SELECT {whose} AS host_id, {taken} FROM {read}{within}"
 
 
 def _replaced(files: Iterable[str], literal: Callable[[str], str]) -> str:
@@ -108,52 +176,57 @@ def _replaced(files: Iterable[str], literal: Callable[[str], str]) -> str:
     return f"host = '{COMPACTED}' AND ({' OR '.join(['host_id IS NULL', *told])})"
 
 
-def _tail_trouble(file: str) -> str | None:
-    """What a look at both ends says against a file; it costs three system calls."""
-    try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        return f"cannot be opened ({error.strerror})"
-    try:
-        size = os.fstat(descriptor).st_size
-        if size > LARGEST_FILE_BYTES:
-            return f"larger than {LARGEST_FILE_BYTES >> 20} MiB, which no host ships in a day"
-        tail = os.pread(descriptor, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
-        if tail[4:] != _MAGIC or int.from_bytes(tail[:4], "little") + 12 > size:
-            return "torn or not Parquet"
+def _by_columns(files: Sequence[str], most_rows: int | None, bad: dict[str, str]) -> dict[bytes, list[str]]:
+    """The files by what describes their columns; what has none or too many rows goes to `bad`."""
+    found: dict[bytes, list[str]] = {}
+    for file in files:
+        try:
+            descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            bad[file] = f"cannot be opened ({error.strerror})"
+            continue
+        try:
+            if os.fstat(descriptor).st_size > LARGEST_FILE_BYTES:
+                bad[file] = f"larger than {LARGEST_FILE_BYTES >> 20} MiB, which no host ships in a day"
+                continue
+            footer = read_footer(descriptor, found)
+        except ValueError as error:
+            bad[file] = str(error)
+        except OSError as error:
+            bad[file] = f"cannot be read ({error.strerror})"
+        else:
+            reason = _too_many(file, footer.rows, most_rows)
+            if reason:
+                bad[file] = reason
+            else:
+                found.setdefault(footer.columns, []).append(file)
+        finally:
+            os.close(descriptor)
+    return found
+
+
+def _too_many(file: str, rows: int, most_rows: int | None) -> str | None:
+    """One host's rows must not be all that there is memory for; what was compacted is of many."""
+    place = _PLACE.search(file)
+    if most_rows is None or rows <= most_rows or (place is not None and place[2] == COMPACTED):
         return None
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    finally:
-        os.close(descriptor)
+    return f"has more than {most_rows:,} rows, which no host has in a day"
 
 
-def _described(
-    connection: Any, files: Sequence[str], bad: dict[str, str]
-) -> list[tuple[list[str], list[str]]]:
-    """Each set of columns among the files, with the files that have it; what has none goes to `bad`."""
+def _described(connection: Any, files: Sequence[str], bad: dict[str, str]) -> Sequence[str]:
+    """The columns that all these files have; one of which DuckDB can't tell them goes to `bad`."""
     import duckdb
 
     sql = (
-        "SELECT columns, list(file_name) FROM (SELECT file_name,"
-        " list(name || ' ' || coalesce(duckdb_type, '?') ORDER BY column_id) AS columns"
-        " FROM parquet_schema($files) WHERE coalesce(num_children, 0) = 0 GROUP BY file_name)"
-        " GROUP BY columns"
+        "SELECT name || ' ' || coalesce(duckdb_type, '?') FROM parquet_schema($file)"
+        " WHERE coalesce(num_children, 0) = 0 ORDER BY column_id"
     )
-    if not files:
-        return []
-    try:
-        found: list[tuple[list[str], list[str]]] = connection.execute(sql, {"files": list(files)}).fetchall()
-        return found
-    except duckdb.Error:
-        if len(files) == 1:
-            bad[files[0]] = "torn or not Parquet"
-            return []
-    half = len(files) // 2
-    return [
-        *_described(connection, files[:half], bad),
-        *_described(connection, files[half:], bad),
-    ]
+    for file in files:
+        try:
+            return [name for (name,) in connection.execute(sql, {"file": file}).fetchall()]
+        except duckdb.Error:
+            bad[file] = "torn or not Parquet"
+    return []
 
 
 def _unfit(columns: Sequence[Sequence[str]], described: Sequence[str]) -> tuple[str | None, set[str]]:
@@ -171,12 +244,20 @@ def _unfit(columns: Sequence[Sequence[str]], described: Sequence[str]) -> tuple[
     return (f"has another type of {wrong[0]}" if wrong else None), known
 
 
-def _unreadable(connection: Any, files: Sequence[str]) -> dict[str, str]:
+def _unreadable(connection: Any, files: Sequence[str], most_rows: int | None) -> dict[str, str]:
     import duckdb
 
     bad = {}
     for file in files:
         try:
+            rows = connection.execute(
+                "SELECT sum(row_group_num_rows) FROM parquet_metadata($file) WHERE column_id = 0",
+                {"file": file},
+            ).fetchone()[0]
+            reason = _too_many(file, rows or 0, most_rows)  # its end may have said something else
+            if reason:
+                bad[file] = reason
+                continue
             row = connection.execute(
                 "SELECT bit_xor(hash(t)), max(strlen(CAST(COLUMNS(*) AS VARCHAR)))"
                 " FROM read_parquet($file, hive_partitioning = false) t",

@@ -17,7 +17,9 @@ Kind = Literal["text", "int64", "float64", "bool", "time"]
 class Table:
     """One kind of row: `name` in questions, `folder` in a tier or bucket; `at` is the column of its day.
 
-    `key` tells rows apart: of two with the same key the one that was written last counts.
+    `key` tells rows apart: of two with the same key the one that was written last counts. `most_rows` is
+    more than any host has in a day. `sums` are columns behind the others that only files of hosts have: they
+    spare a fleet's questions most rows (`monitord/fleet/day_sums.py`), and nobody's SQL sees them.
     """
 
     name: str
@@ -25,6 +27,17 @@ class Table:
     at: str
     key: tuple[str, ...]
     columns: tuple[tuple[str, Kind], ...]
+    most_rows: int = 20_000_000
+    sums: tuple[tuple[str, Kind], ...] = ()
+    last: tuple[str, str] | None = None
+    """A name that only our questions to a fleet have, and the column that it is in a row without a sum."""
+    sum_of: tuple[tuple[str, str], ...] = ()
+    """Which of the sums counts in the place of which column."""
+
+    @property
+    def stored(self) -> tuple[tuple[str, Kind], ...]:
+        """All columns that a file may have."""
+        return self.columns + self.sums
 
 
 INCIDENTS = Table(
@@ -70,6 +83,7 @@ INCIDENTS = Table(
         ("late", "bool"),
         ("pinned", "bool"),
     ),
+    most_rows=100_000,
 )
 EVENTS = Table(
     "events",
@@ -113,6 +127,25 @@ HOTSPOTS = Table(
         ("total_samples", "int64"),
         ("process_samples", "int64"),
     ),
+    most_rows=2_000_000,
+    sums=(
+        ("day_rows", "int64"),  # how many rows of the day this one sums; 0: it is in the sum of another one
+        ("day_from", "time"),  # the first hour of its process, version and source
+        ("day_until", "time"),  # the last hour that it sums
+        ("day_incidents", "int64"),
+        ("day_self_samples", "int64"),
+        ("day_total_samples", "int64"),
+        ("day_process_samples", "int64"),
+    ),
+    last=("last_hour", "hour"),
+    sum_of=(
+        ("hour", "day_from"),
+        ("last_hour", "day_until"),
+        ("incidents", "day_incidents"),
+        ("self_samples", "day_self_samples"),
+        ("total_samples", "day_total_samples"),
+        ("process_samples", "day_process_samples"),
+    ),
 )
 PROCESS_MINUTES = Table(
     "process_minutes",
@@ -150,6 +183,7 @@ MACHINE_MINUTES = Table(
         ("process_count", "int64"),
         ("cpu_count", "int64"),
     ),
+    most_rows=100_000,
 )
 TABLES = (INCIDENTS, EVENTS, HOTSPOTS, PROCESS_MINUTES, MACHINE_MINUTES)
 """All of them, in the order in which they are listed."""

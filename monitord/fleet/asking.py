@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from monitord.analytics.engine import Answer, Engine, View, need_extra, open_engine
+from monitord.analytics.engine import Answer, Engine, Started, View, need_extra, open_engine
 from monitord.analytics.tables import TABLES
 from monitord.errors import MonitordError, UsageError
 from monitord.fleet.bucket import Bucket, Scope
@@ -40,7 +40,7 @@ def ask(bucket: Bucket, question: Question, scope: Scope, **values: Any) -> Foun
     if unknown - {"since", "until", "host"}:
         raise ValueError(f"invalid parameters of {question.name}: {', '.join(sorted(unknown))}")
     parameters = {name: given[name] for name in question.parameters}
-    with _engines(bucket, question.tables, bounded) as engine_of:
+    with _engines(bucket, question.tables, bounded, is_ours=True) as engine_of:
         try:
             found = _read(engine_of(is_thorough=False).ask(question.sql, parameters))
         except MonitordError:
@@ -66,22 +66,34 @@ def asking(bucket: Bucket, sql: str, scope: Scope, **limits: Any) -> Iterator[An
 
 
 @contextmanager
-def _engines(bucket: Bucket, tables: Sequence[str], scope: Scope, **limits: Any) -> Iterator[Any]:
-    """Yield what opens an engine over the files of these tables."""
+def _engines(
+    bucket: Bucket, tables: Sequence[str], scope: Scope, *, is_ours: bool = False, **limits: Any
+) -> Iterator[Any]:
+    """Yield what opens an engine over the files of these tables; a question of ours takes sums of days."""
     need_extra("ask a fleet")
     limits = {"memory_mb": MEMORY_MB, "deadline_s": DEADLINE_S, **limits}
     with ExitStack() as stack:
-        files = {
-            table: stack.enter_context(bucket.brought(bucket.shipped(table, scope)))
-            for table in TABLES
-            if table.name in tables
-        }
+        started = stack.enter_context(Started())
+        shipped = {table: bucket.shipped(table, scope) for table in TABLES if table.name in tables}
+        days = {one.day for found in shipped.values() for one in found}
+        whole_days = sorted(str(day) for day in days if _is_whole(day, scope)) if is_ours else None
+        files = {table: stack.enter_context(bucket.brought(found)) for table, found in shipped.items()}
 
         def engine_of(*, is_thorough: bool) -> Engine:
-            views = [View.shipped(table, files.get(table, ()), is_thorough=is_thorough) for table in TABLES]
-            return stack.enter_context(open_engine(views, **limits))
+            views = [
+                View.of_hosts(table, files.get(table, ()), is_thorough=is_thorough, whole_days=whole_days)
+                for table in TABLES
+            ]
+            return stack.enter_context(open_engine(views, started=started, **limits))
 
         yield engine_of
+
+
+def _is_whole(day: date, scope: Scope) -> bool:
+    """Whether all hours of a day are asked for."""
+    begins = datetime.combine(day, time(), UTC)
+    ends = begins + timedelta(hours=23)  # when its last hour begins
+    return (scope.since is None or scope.since <= begins) and (scope.until is None or ends < scope.until)
 
 
 def _read(answer: Answer) -> Found:

@@ -55,8 +55,8 @@ def days_of(bucket: Bucket, table: Table, before: date) -> list[date]:
 def compact(bucket: Bucket, table: Table, day: date) -> Compacted | None:
     """Make one file of a table's day and remove those that it holds; None where there is nothing to unite.
 
-    A file that is torn, foreign, of a later version or too large stays as it is, and is named. Raises
-    StorageError, with nothing changed, when somebody else compacts the same day.
+    A file that is torn, foreign, of a later version, too large or too long stays as it is, and is named.
+    Raises StorageError, with nothing changed, when somebody else compacts the same day.
     """
     at = datetime.combine(day, time(), UTC)
     whole = bucket.shipped(table, Scope(at, at))
@@ -69,7 +69,11 @@ def compact(bucket: Bucket, table: Table, day: date) -> Compacted | None:
         if not all(is_sound(Path(path), table) for path in held):
             return Compacted(table.name, day, 0, 0, 0, 0, tuple(map(_left_alone, filter(None, [old]))))
         by_host = {path.split("/host=")[-1].partition("/")[0]: Path(path) for path in paths}
-        taken = [one for one in fitting if one.host_id in by_host and is_sound(by_host[one.host_id], table)]
+        taken = [
+            one
+            for one in fitting
+            if one.host_id in by_host and is_sound(by_host[one.host_id], table, table.most_rows)
+        ]
         notes = tuple(_left_alone(one) for one in own if one not in taken)
         if not taken:
             return Compacted(table.name, day, 0, 0, 0, 0, notes)
@@ -119,7 +123,7 @@ def _united(table: Table, own: Mapping[str, Path], old: Sequence[Path]) -> tuple
     import pyarrow
     from pyarrow.parquet import ParquetWriter
 
-    schema = schema_of(table)
+    schema = schema_of(table, is_summed=True)
     streams: list[Iterator[tuple[str, Any]]] = [_of_own(table, own)]
     streams += [_of_old(table, path, own) for path in old]
     held, count = pyarrow.BufferOutputStream(), 0

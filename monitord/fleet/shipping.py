@@ -24,6 +24,7 @@ from monitord.config.settings import ShipSettings
 from monitord.errors import MonitordError, NotFoundError, StorageError
 from monitord.export.cleaning import Cleaner, Identities
 from monitord.fleet.day_rows import Row, RowCleaner, days_of, fingerprint, in_order
+from monitord.fleet.day_sums import with_sums
 from monitord.fleet.host import NameTakenError, claim
 from monitord.fleet.identity import LOCK_FILE
 from monitord.fleet.layout import ArtefactFile, DayFile
@@ -287,7 +288,7 @@ class Shipper:
             return
         if (after, said) != (before.rows, before.notes) or not path.exists():
             self._spool.prepare(table)
-            write_table(table, after, path, notes=said)
+            write_table(table, with_sums(table, after), path, notes=said, is_summed=True)
         os.utime(path, (self._now.timestamp(),) * 2)  # when all of it was in there
 
     def _note_lost(self, name: str, table: str, day: str, count: int) -> None:

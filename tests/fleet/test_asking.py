@@ -16,6 +16,7 @@ from monitord.analytics.tables import HOTSPOTS, INCIDENTS, MACHINE_MINUTES, TABL
 from monitord.errors import UsageError
 from monitord.fleet.asking import Found, ask, asking, pattern
 from monitord.fleet.bucket import Scope, open_bucket
+from monitord.fleet.compacting import compact
 from monitord.fleet.questions import (
     COMPARE,
     HOSTS,
@@ -229,11 +230,32 @@ def test_no_number_of_one_host_breaks_the_answer_for_all(tmp_path: Path, integer
 
 
 def test_a_host_that_raises_without_end_does_not_keep_others_from_being_found(tmp_path: Path) -> None:
-    """Its own would be paired with each other: 40,000 million pairs, past any deadline."""
+    """Its own would be paired with each other: 10,000 million pairs, past any deadline."""
     made = make_fleet(tmp_path / "fleet", 10)
-    names = [f"i{number}" for number in range(200_000)]
+    names = [f"i{number}" for number in range(INCIDENTS.most_rows)]
     _put(made, INCIDENTS, _lying(INCIDENTS, len(names), correlation_id=names, raised_at=LAST))
-    assert any(row["what"] == EVERYWHERE for row in answered(made, SAME).rows)
+    found = answered(made, SAME)
+    assert any(row["what"] == EVERYWHERE for row in found.rows)
+    assert found.notes == ()
+
+
+def test_a_host_with_more_rows_than_any_has_in_a_day_is_left_out_and_named(tmp_path: Path) -> None:
+    """Its rows would take all memory, and nobody would have an answer; compaction leaves its file alone."""
+    made = make_fleet(tmp_path / "fleet", 10)
+    before = [answered(made, question).rows for question in (SAME, RECENT)]
+    names = [f"i{number}" for number in range(INCIDENTS.most_rows + 1)]
+    _put(made, INCIDENTS, _lying(INCIDENTS, len(names), correlation_id=names, raised_at=LAST))
+    for _ in range(2):
+        for question, rows in zip((SAME, RECENT), before, strict=True):
+            found = answered(made, question)
+            assert found.rows == rows
+            assert found.notes == (
+                "passed over incident/date=2026-11-20/host=evil/day.parquet:"
+                " has more than 100,000 rows, which no host has in a day",
+            )
+        bucket = open_bucket(made.root.as_uri())
+        compact(bucket, INCIDENTS, LAST_DAY)
+        bucket.close()
 
 
 @pytest.mark.parametrize("question", [HOSTS, RECENT, HOT, SAME], ids=lambda question: question.name)

@@ -15,15 +15,15 @@ import pytest
 
 from benchmarks.made_fleet import LAST_DAY, SMALL, Made, make_fleet, path_of
 from monitord.analytics.parquet import schema_of
-from monitord.analytics.tables import MACHINE_MINUTES, PROCESS_MINUTES, TABLES
+from monitord.analytics.tables import HOTSPOTS, MACHINE_MINUTES, PROCESS_MINUTES, TABLES, Table
 from monitord.errors import StorageError
 from monitord.fleet.asking import ask
 from monitord.fleet.bucket import Bucket, Scope, open_bucket
 from monitord.fleet.compacting import compact
 from monitord.fleet.layout import day_folder
-from monitord.fleet.questions import HOSTS
+from monitord.fleet.questions import COMPARE, HOSTS, HOT
 from monitord.storage.artefacts.errors import AccessDeniedError
-from tests.fleet.hosts import bomb
+from tests.fleet.hosts import ANY, bomb
 from tests.servers import S3Server
 
 ALL = Scope(datetime(2026, 11, 1, tzinfo=UTC))
@@ -47,8 +47,14 @@ class Failing:
         return getattr(self._inner, name)
 
 
-def answers(bucket: Bucket) -> list[dict[str, Any]]:
-    return ask(bucket, HOSTS, ALL, limit=1000).rows
+def answers(bucket: Bucket, table: Table = MACHINE_MINUTES) -> list[dict[str, Any]]:
+    """What a question to this table has."""
+    questions = (HOT, COMPARE) if table is HOTSPOTS else (HOSTS,)
+    found = []
+    for question in questions:
+        values = {name: ANY[name] for name in question.parameters if name in ANY}
+        found += ask(bucket, question, ALL, **values).rows
+    return found
 
 
 @pytest.fixture
@@ -90,18 +96,20 @@ def test_every_table_can_be_compacted(made: Made) -> None:
     assert answers(bucket) == before
 
 
+@pytest.mark.parametrize("table", [MACHINE_MINUTES, HOTSPOTS], ids=lambda table: table.name)
 @pytest.mark.parametrize(("step", "after"), [("put", 0), ("holds", 0), ("delete", 0), ("delete", 3)])
-def test_whenever_it_ends_every_row_is_there_once(made: Made, step: str, after: int) -> None:
+def test_whenever_it_ends_every_row_is_there_once(made: Made, step: str, after: int, table: Table) -> None:
     """Before the file is written, behind it, between two removals; and the next one finishes the work."""
     bucket = open_bucket(made.root.as_uri())
-    before = answers(bucket)
+    before = answers(bucket, table)
+    assert before
     failing = Bucket(bucket.url, Failing(bucket, step, Killed(), after), bucket.download_bytes)  # type: ignore[arg-type]  # stands for one
     with pytest.raises(Killed):
-        compact(failing, MACHINE_MINUTES, LAST_DAY)
-    assert answers(bucket) == before
-    compact(bucket, MACHINE_MINUTES, LAST_DAY)
-    assert answers(bucket) == before
-    assert [one.host_id for one in bucket.shipped(MACHINE_MINUTES, ALL)] == ["_all"]
+        compact(failing, table, LAST_DAY)
+    assert answers(bucket, table) == before
+    compact(bucket, table, LAST_DAY)
+    assert answers(bucket, table) == before
+    assert [one.host_id for one in bucket.shipped(table, ALL)] == ["_all"]
 
 
 def test_without_the_right_to_remove_it_is_said_and_answers_stay(made: Made) -> None:

@@ -16,16 +16,20 @@ import pytest
 
 from benchmarks.made_fleet import LAST_DAY, SMALL, make_fleet, path_of
 from monitord.analytics import shipped
+from monitord.analytics.footers import read_footer
 from monitord.analytics.tables import INCIDENTS, MACHINE_MINUTES, TABLES, Table
 from tests.fleet.hosts import bomb
 
 TYPES = {"text": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool": "BOOLEAN", "time": "TIMESTAMPTZ"}
 
 
-def asked(table: Table, files: Sequence[Path], what: str, *, thorough: bool = False) -> tuple[Any, list[str]]:
+def asked(
+    table: Table, files: Sequence[Path], what: str, *, thorough: bool = False, most_rows: int | None = None
+) -> tuple[Any, list[str]]:
     """One row of a SELECT over the view of these files, and what was said of them."""
     connection = duckdb.connect()
-    found = shipped.sound(connection, table.columns, [str(file) for file in files], thorough=thorough)
+    names = [str(file) for file in files]
+    found = shipped.sound(connection, table.columns, names, thorough=thorough, most_rows=most_rows)
     view = shipped.view_sql(table.columns, found, TYPES, lambda n: f'"{n}"', lambda t: f"'{t}'")
     row = connection.execute(f"SELECT {what} FROM ({view})").fetchone()  # noqa: S608  our own words
     return row, list(found.notes)
@@ -214,3 +218,24 @@ def test_a_file_whose_texts_unpack_to_gigabytes_is_passed_over(hosts: list[Path]
     row, notes = asked(MACHINE_MINUTES, hosts, "count(DISTINCT host_id)", thorough=True)
     assert row == (3,)
     assert "texts of more than 64 KiB" in notes[0]
+
+
+def test_an_end_that_hides_how_many_rows_there_are_is_found_when_all_is_read(hosts: list[Path]) -> None:
+    """The end says three, the rows are all there: DuckDB would read them."""
+    path = hosts[2]
+    descriptor = os.open(path, os.O_RDONLY)
+    end = read_footer(descriptor)
+    os.close(descriptor)
+    data = bytearray(path.read_bytes())
+    at = data.rindex(end.columns) + len(end.columns)
+    assert data[at : at + 2] == bytes((0x16, 2 * SMALL.minutes))
+    data[at + 1] = 6
+    path.write_bytes(bytes(data))
+    most = SMALL.minutes - 1
+    others = [path, *(other for other in hosts if other != path)]
+    for thorough, left in ((False, 1), (True, 0)):
+        row, notes = asked(
+            MACHINE_MINUTES, others, "count(DISTINCT host_id)", thorough=thorough, most_rows=most
+        )
+        assert row == (left,)
+        assert [f"has more than {most:,} rows" in note for note in notes] == [True]

@@ -12,7 +12,7 @@ from typing import Any
 from monitord.analytics.shipped import COMPACTED
 from monitord.analytics.tables import Kind, Table
 from monitord.fleet import layout
-from monitord.fleet.engines.dialect import Dialect, plain_literal, text_literal
+from monitord.fleet.engines.dialect import Dialect, other_columns, plain_literal, text_literal
 
 _TYPES: Mapping[Kind, str] = {
     "text": "Nullable(String)",
@@ -46,7 +46,7 @@ def _source(table: Table, url: str) -> str:
 
 
 def _view(table: Table, url: str) -> str:
-    others = ", ".join(f"r.`{name}`" for name, _ in table.columns if name != "host_id")
+    others = other_columns(table)
     last = "/host=[^/]+/[^/]*$"
     place = (
         f"extract(_path, '{last.replace('[^/]+', '([^/]+)')}') AS folder,"

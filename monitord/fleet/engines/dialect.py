@@ -33,6 +33,12 @@ class Dialect:
     ends: str = ""
 
 
+def other_columns(table: Table) -> str:
+    """Return what a view takes of the rows `r` of hosts' files, but whose they are; none is a sum."""
+    names = [f"r.`{name}`" for name, _kind in table.columns if name != "host_id"]
+    return ", ".join([*names, *([f"r.`{table.last[1]}` AS {table.last[0]}"] if table.last else [])])
+
+
 def ported(sql: str, dialect: Dialect) -> str:
     """Return a question's SQL, its parameters named as the engine does."""
     said = _SECONDS.sub(lambda found: dialect.seconds.format(found[1]), sql.strip())

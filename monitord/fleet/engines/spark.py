@@ -14,7 +14,7 @@ from monitord.analytics.shipped import COMPACTED
 from monitord.analytics.tables import TABLES, Kind, Table
 from monitord.errors import MonitordError, UsageError
 from monitord.fleet import layout
-from monitord.fleet.engines.dialect import Dialect, plain_literal, ported, text_literal
+from monitord.fleet.engines.dialect import Dialect, other_columns, plain_literal, ported, text_literal
 
 _TYPES: Mapping[Kind, str] = {
     "text": "STRING",
@@ -32,7 +32,7 @@ _CONFIG = {  # what differs from a plain session: times are UTC, and what is pri
 
 def _view(table: Table, url: str) -> str:
     columns = ", ".join(f"`{name}` {_TYPES[kind]}" for name, kind in table.columns)
-    others = ", ".join(f"r.`{name}`" for name, _ in table.columns if name != "host_id")
+    others = other_columns(table)
     raw = f"{table.name}_shipped"
     return (
         f"CREATE OR REPLACE TEMPORARY VIEW {raw} ({columns}, `date` STRING, `host` STRING)\n"  # noqa: S608  our names

@@ -25,7 +25,7 @@ spots as (
         sum(self_samples) as self_samples,
         sum(total_samples) as total_samples,
         sum(incidents) as incidents,
-        max(hour) as last_at
+        max(last_hour) as last_at
     from hotspots
     where hour >= $since and hour < $until and taken_from <> 'baseline'
         and ($host = '' or lower(host_id) like $host escape '!')
