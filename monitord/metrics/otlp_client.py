@@ -96,7 +96,7 @@ class OtlpClient:
             return said
         except ssl.SSLCertVerificationError as error:
             raise NotTakenError(f"its certificate is not accepted: {error.verify_message}") from error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # a chunk of -5 bytes
             is_late = isinstance(error, TimeoutError) or late.is_set()
             words = f"did not answer within {self._deadline_s:g} s" if is_late else _reason(error)
             raise NotTakenError(words, pause_s=0.0) from error

@@ -84,7 +84,9 @@ def _mark_unfilled(data_dir: Path, aside: Path | None = None) -> None:
     """On a disk too full for it the promise is weaker: then only this process fills the database."""
     names = [path.name for path in (*(unfilled(data_dir) or ()), aside) if path is not None]
     with contextlib.suppress(OSError):
-        durable_write(data_dir / UNFILLED_NAME, "\n".join(names).encode("ascii"))
+        status = data_dir.stat()
+        owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
+        durable_write(data_dir / UNFILLED_NAME, "\n".join(names).encode("ascii"), owner=owner)
 
 
 def check_integrity(database: Path) -> None:
@@ -162,7 +164,9 @@ def _build(database: Path) -> None:
     _forget(unborn)
     try:
         mode = file_mode(shared=is_shared(unborn.parent.stat()))
-        os.close(os.open(unborn, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(unborn, flags, mode), "wb") as made:
+            hand_over(made.fileno(), database.parent)
         with explained(database):
             _create_tables(unborn)
         if _has_leftovers(database):  # a WAL without its database must never be replayed into the new one

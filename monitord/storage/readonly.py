@@ -16,7 +16,8 @@ from monitord.storage.schema import HEAD, REVISIONS
 
 _BUSY_TIMEOUT_S = 2.0
 _SCHEMA = (
-    "SELECT version_num, (SELECT group_concat(name) FROM sqlite_master WHERE type = 'table')"
+    "SELECT version_num, (SELECT group_concat(name) FROM sqlite_master WHERE type = 'table'),"
+    " (SELECT name FROM sqlite_master WHERE coalesce(rootpage, 0) = 0 LIMIT 1)"
     " FROM alembic_version LIMIT 2"
 )
 _SOUND = f"WHERE stored_bytes BETWEEN 0 AND {MAX_BYTES}"  # the sum of others may be too large to be had
@@ -75,7 +76,9 @@ def _revision(connection: sqlite3.Connection) -> str | None:
         return None
     if len(rows) != 1:
         raise DamagedError(f"invalid alembic_version: {len(rows)} rows, expected one; {SEEN_BY}")
-    revision, tables = str(rows[0][0]), str(rows[0][1])
+    revision, tables, strange = str(rows[0][0]), str(rows[0][1]), rows[0][2]
+    if strange is not None:  # a view, a trigger or a virtual table: what is asked may run for ever
+        raise DamagedError(f"invalid schema: {str(strange)[:40]!r} does not belong there; {SEEN_BY}")
     if revision == HEAD and (gone := _OURS - set(tables.split(","))):
         raise DamagedError(f"cannot find table {', '.join(sorted(gone))}; {SEEN_BY}")
     if revision in REVISIONS and revision != HEAD:

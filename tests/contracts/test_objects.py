@@ -25,6 +25,8 @@ from monitord.storage.artefacts.errors import (
     MissingArtefactError,
     TransientError,
 )
+from monitord.storage.artefacts.providers.s3 import open_s3
+from monitord.storage.artefacts.urls import parse_url
 from monitord.storage.artefacts.wrappers.retried import Patience
 from monitord.storage.objects import Absent, Objects, open_objects
 from tests.servers import FaultProxy, S3Server, s3_answered_by
@@ -243,23 +245,33 @@ def test_more_names_than_can_be_held_are_refused_whatever_they_are(
     assert objects.folders("v1/incident") == ("date=2026-11-20",)
 
 
-def test_a_bucket_whose_folders_never_end_is_left_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+FOLDER = "<CommonPrefixes><Prefix>v1/date=2026-11-20/</Prefix></CommonPrefixes>"
+FILE = (
+    "<Contents><Key>v1/x</Key><LastModified>2026-11-20T00:00:00.000Z</LastModified><ETag>x</ETag>"
+    "<Size>1</Size></Contents>"
+)
+LISTS: dict[str, Callable[[str], object]] = {
+    "objects": lambda url: [*open_objects(url).list("v1")],
+    "folders": lambda url: open_objects(url).folders("v1"),
+    "artefacts": lambda url: [*open_s3(parse_url(url)).list("v1/")],
+}
+
+
+@pytest.mark.parametrize("listing", LISTS)
+@pytest.mark.parametrize("page", ["", FOLDER, FILE])
+def test_a_bucket_whose_list_never_ends_is_left_off(
+    listing: str, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every page says that another one follows: the client asks no more once time is up."""
-    monkeypatch.setattr("monitord.storage.objects.bucket._FOLDERS_WITHIN_S", 1.0)
+    """Every page, also an empty one, says that another one follows: no more is asked once time is up."""
+    monkeypatch.setattr("monitord.storage.artefacts.providers.s3._LISTED_WITHIN_S", 1.0)
     asked: list[float] = []
 
     class Endless(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(time.monotonic())
             time.sleep(0.01)  # not for an event: as a bucket takes its time
-            names = "".join(
-                f"<CommonPrefixes><Prefix>v1/date={len(asked)}-{number}/</Prefix></CommonPrefixes>"
-                for number in range(10)
-            )
             body = (
-                f"<ListBucketResult><IsTruncated>true</IsTruncated>{names}"
+                f"<ListBucketResult><IsTruncated>true</IsTruncated>{page}"
                 f"<NextContinuationToken>t{len(asked)}</NextContinuationToken></ListBucketResult>"
             ).encode()
             self.send_response(200)
@@ -271,8 +283,8 @@ def test_a_bucket_whose_folders_never_end_is_left_off(
             pass
 
     with s3_answered_by(Endless, tmp_path, "endless") as url:
-        with closing(open_objects(url)) as objects, pytest.raises(StorageError, match="cannot list v1: more"):
-            objects.folders("v1")
+        with pytest.raises(StorageError, match="cannot list v1: no end of it came within 1 s"):
+            LISTS[listing](url)
         count = len(asked)
         assert count > 3
         time.sleep(0.5)  # not for an event: whether it goes on

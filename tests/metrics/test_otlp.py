@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import subprocess
+import threading
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -20,6 +22,7 @@ from monitord.children import own_command
 from monitord.config import load
 from monitord.errors import ConfigError, MonitordError
 from monitord.metrics.families import Exemplar, Point, labelled
+from monitord.metrics.otlp_client import NotTakenError, OtlpClient
 from monitord.metrics.otlp_ledger import LEDGER_FILE, SETTLED
 from monitord.metrics.otlp_messages import _set, metrics_request
 from monitord.storage import open_store
@@ -46,6 +49,26 @@ def send(workspace: Workspace, collector: Collector, *lines: str) -> tuple[str, 
     workspace.config_path.write_text("\n".join(text))
     pauses: list[float] = []
     return otlp.send(workspace, pauses.append), pauses
+
+
+@pytest.mark.parametrize("length", [b"-5", b"zz", b"f" * 5000])
+def test_an_answer_in_chunks_of_no_length_is_no_answer(length: bytes) -> None:
+    """In one line, as whatever else is no HTTP."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _address = server.accept()
+            with connection:
+                connection.recv(65536)
+                head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                connection.sendall(head + length + b"\r\nhello\r\n")
+
+        answering = threading.Thread(target=lambda: [answer() for _try in range(3)], daemon=True)
+        answering.start()
+        client = OtlpClient(f"http://127.0.0.1:{server.getsockname()[1]}", {}, PATIENCE_S, lambda _s: None)
+        with pytest.raises(NotTakenError, match="answered no HTTP"):
+            client.post("/v1/logs", b"x")
+        answering.join(PATIENCE_S)
 
 
 def test_incidents_and_figures_arrive_once_and_are_decoded_by_the_protocols_own_definitions(

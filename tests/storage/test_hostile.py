@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -278,6 +279,44 @@ def test_a_data_directory_of_somebody_else_is_refused(data_dir: Path) -> None:
     os.chown(data_dir.parent, 65534, 65534)
     with pytest.raises(PermissionDeniedError, match="belongs to uid 65534"):
         open_store(data_dir)
+
+
+@pytest.mark.root
+def test_a_database_that_root_builds_anew_is_the_services(data_dir: Path) -> None:
+    """What is damaged is set aside by whoever opens it next, and its owner must be able to go on."""
+    open_store(data_dir).close()
+    (data_dir / "monitord.db").write_bytes(b"no database at all" * 500)
+    for path in (data_dir, *data_dir.rglob("*")):
+        os.chown(path, 62432, 62432)
+    open_store(data_dir).close()
+    assert {path.stat().st_uid for path in data_dir.rglob("*")} == {62432}
+
+
+VIEW = "CREATE VIEW {} AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT {} FROM c"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "sql"),
+    [
+        ("view", "sqlite_stat1", VIEW.format("sqlite_stat1", "'event' AS tbl, 'i' || x AS idx, '1' AS stat")),
+        ("view", "mine", VIEW.format("mine", "x")),
+        ("trigger", "mine", "CREATE TRIGGER mine AFTER INSERT ON event BEGIN DELETE FROM incident; END"),
+        ("table", "mine", "CREATE VIRTUAL TABLE mine USING fts5(a)"),
+    ],
+)
+def test_a_schema_that_is_not_ours_is_damage_and_asked_nothing(
+    data_dir: Path, kind: str, name: str, sql: str
+) -> None:
+    """A view may never end: root asks in stores of others, and `doctor` reads what SQLite counted of tables."""
+    open_store(data_dir).close()
+    with closing(sqlite3.connect(data_dir / "monitord.db")) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("DROP TABLE IF EXISTS sqlite_stat1")
+        table = "event" if kind == "trigger" else name
+        connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, 0, ?)", [kind, name, table, sql])
+        connection.commit()
+    with pytest.raises(StorageError, match=f"invalid schema: '{name}' does not belong there"):
+        StoreReader(data_dir).recent()
 
 
 @pytest.mark.root

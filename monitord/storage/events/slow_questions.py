@@ -113,7 +113,7 @@ def counts_in(value: object, now: datetime) -> list[Counted]:
     """Return what a value says that is in force, the most frequent first; what is damaged is left out."""
     rows = value if isinstance(value, list) else []
     found = {each.shape: each for each in map(_counted, rows[:MOST_SHAPES]) if each}
-    fresh = [each for each in found.values() if now - KEPT < each.last_at]
+    fresh = [each for each in found.values() if now - KEPT < each.last_at < now + KEPT]
     return sorted(fresh, key=lambda each: (-each.times, each.shape))
 
 

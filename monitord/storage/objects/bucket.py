@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from typing import Any
 
@@ -18,13 +16,11 @@ from monitord.storage.artefacts.errors import (
     MissingArtefactError,
     TransientError,
 )
-from monitord.storage.artefacts.providers.s3 import open_stores
+from monitord.storage.artefacts.providers.s3 import listed, open_stores
 from monitord.storage.artefacts.providers.s3_errors import explained_error
 from monitord.storage.artefacts.urls import StorageURL
-from monitord.storage.objects import LISTED_AT_MOST, Expected, ObjectInfo, check_count, check_path, is_path
+from monitord.storage.objects import Expected, ObjectInfo, check_count, check_path, is_path
 
-_FOLDERS_WITHIN_S = 30.0
-"""Two hundred pages, which LISTED_AT_MOST names are, come in less from a bucket far away."""
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?\Z')
 
 
@@ -91,27 +87,26 @@ class BucketObjects:
 
     def list(self, folder: str = "") -> Iterator[ObjectInfo]:
         with self._using(f"cannot list {self._place}"):
-            found, count = [], 0
-            for page in self._reading.list(folder or None, chunk_size=1000):
-                count += len(page)
-                check_count(count, folder)
-                found += [_info(meta) for meta in page if is_path(meta["path"])]
+            found = listed(self._listed(folder), folder)
         yield from sorted(found, key=lambda one: one.path)
 
+    async def _listed(self, folder: str) -> Sequence[ObjectInfo]:
+        found, count = [], 0
+        async for page in self._reading.list(folder or None, chunk_size=1000):
+            count += len(page)
+            check_count(count, folder)
+            found += [_info(meta) for meta in page if is_path(meta["path"])]
+        return found
+
     def folders(self, folder: str = "") -> tuple[str, ...]:
-        with self._using(f"cannot list {self._place}"), ThreadPoolExecutor(1) as alone:
-            found = alone.submit(asyncio.run, self._folders(folder)).result()  # a caller may have a loop
+        with self._using(f"cannot list {self._place}"):
+            found = listed(self._folders(folder), folder)
         check_count(len(found), folder)
         names = (path.rstrip("/") for path in found)
         return tuple(sorted(name.rpartition("/")[2] for name in names if is_path(name)))
 
     async def _folders(self, folder: str) -> Sequence[str]:
-        """The client goes on until it has every page, so that only time bounds it."""
-        try:
-            async with asyncio.timeout(_FOLDERS_WITHIN_S):
-                found = await self._reading.list_with_delimiter_async(folder or None)
-        except TimeoutError:
-            check_count(LISTED_AT_MOST + 1, folder)
+        found = await self._reading.list_with_delimiter_async(folder or None)
         return tuple(found["common_prefixes"])
 
     def delete(self, path: str) -> None:

@@ -203,6 +203,7 @@ def test_the_counts_are_bounded_and_fade(data_dir) -> None:
         b'\0[{"by": ["arity"], "times": 9, "last_at": "2026-11-27"}]',
         b'\0[{"by": [["arity"]], "times": 9, "last_at": 7}]',
         b'\0[{"by": 7, "times": 9, "last_at": "9"}]',
+        b'\0[{"by": ["arity"], "times": 9, "last_at": "9999-12-31T23:59:59-23:59"}]',
     ],
 )  # fmt: skip
 def test_a_value_that_nobody_can_have_written_counts_nothing(value: object, data_dir) -> None:

@@ -6,18 +6,21 @@ An object appears whole or not at all. What a writer that died leaves, parts of 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
 import secrets
-from collections.abc import Generator, Iterator
+import threading
+from collections.abc import Coroutine, Generator, Iterator, Sequence
+from concurrent.futures import Future
 from datetime import UTC
 from itertools import chain
 from string import ascii_letters, digits
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from monitord.errors import ConfigError
+from monitord.errors import ConfigError, StorageError
 from monitord.storage.artefacts.envelope import PREFIX_BYTES, header_length, pack_header, parse_header, stored
 from monitord.storage.artefacts.errors import (
     ArtefactChangedError,
@@ -36,10 +39,12 @@ PART_BYTES = 8 << 20  # what is large is uploaded in parts of this size, two at 
 WHOLE_BYTES = 2 * PART_BYTES  # what is smaller goes in one request, which can be told to replace nothing
 TAGS_LIMIT = 10  # of an S3 object
 _HEADER_BYTES = 64 << 10  # enough for most headers at the first reading
+_LISTED_WITHIN_S = 120.0  # 200,000 names come in less from a bucket far away
 _CONNECT_S = 5.0
 _READING_S = 3600.0  # a download may take long as long as something comes
 _UNFIT_IN_TAG = re.compile(r"[^\w +\-=.:/@]", re.ASCII)
 _KEY_LETTERS = sorted("-._" + ascii_letters + digits)
+_Told = TypeVar("_Told")
 _NOWHERE = "http://127.0.0.1:1"
 _OPTIONS = {
     "s3": (
@@ -293,9 +298,12 @@ class S3StorageProvider:
             return  # no key begins so
         offset = folder + slash + _before(beginning) if beginning else None
         with self._using(f"cannot list {self._place}"):
-            pages = self._reading.list(folder or None, offset=offset, chunk_size=1000)
-            found = [meta["path"] for page in pages for meta in page]
+            found = listed(self._names(folder, offset), folder)
         yield from sorted(key for key in found if key.startswith(prefix) and is_key(key))
+
+    async def _names(self, folder: str, offset: str | None) -> Sequence[str]:
+        pages = self._reading.list(folder or None, offset=offset, chunk_size=1000)
+        return [meta["path"] async for page in pages for meta in page]
 
     def set_aside(self, key: str) -> None:
         check_key(key)
@@ -354,3 +362,30 @@ def _tags(metadata: StorageMetadata) -> dict[str, str]:
         if key and not key.lower().startswith("aws:") and len(fit) < TAGS_LIMIT:
             fit.setdefault(key, _UNFIT_IN_TAG.sub("_", value)[:256])
     return fit
+
+
+def listed(asked: Coroutine[Any, Any, _Told], folder: str) -> _Told:
+    """What a list tells, whose pages a bucket may say never end: the client would go on for ever.
+
+    In a thread of its own: a caller may have a loop, and nobody waits for it who was interrupted.
+    """
+    told: Future[_Told] = Future()
+
+    async def listen() -> _Told:
+        async with asyncio.timeout(_LISTED_WITHIN_S):
+            return await asked
+
+    def run() -> None:
+        try:
+            told.set_result(asyncio.run(listen()))
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            told.set_exception(error)
+
+    threading.Thread(target=run, name="listing", daemon=True).start()
+    try:
+        return told.result()
+    except TimeoutError as error:
+        raise StorageError(
+            f"cannot list {folder or 'all'}: no end of it came within {_LISTED_WITHIN_S:g} s;"
+            " try one host, fewer days, or remove what is not monitord's"
+        ) from error
