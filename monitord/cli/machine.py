@@ -19,6 +19,7 @@ ROWS_IN_A_FILE = 20
 _STALL_PERCENT = 1.0
 _UNSEEN_PERCENT = 5.0
 _BUSY_PERCENT = 50.0
+_LEAST_SHARE = 0.005  # less would be shown as 0 %
 _HEAD_SHARE = 3  # of a screen: notes and incidents take at most a third of it each
 _FIRST = (
     Column("PID", right=True),
@@ -111,7 +112,7 @@ def flowed(parts: Sequence[str] | Iterator[str], columns: int) -> list[str]:
         if lines and display_width(lines[-1]) + 2 + display_width(part) <= columns:
             lines[-1] += f"  {part}"
         else:
-            lines.append(cut(part, columns))
+            lines += wrap(part, columns)
     return lines
 
 
@@ -151,7 +152,8 @@ def _known(value: float | None, unit: str) -> str:
 
 def _function_lines(moment: Moment, columns: int) -> list[str]:
     """The functions of the incidents' evidence, the hottest of each first."""
-    return [cut(printable(_function_words(one)), columns) for one in moment.functions]
+    shown = (one for one in moment.functions if one.self_share >= _LEAST_SHARE)
+    return [cut(printable(_function_words(one)), columns) for one in shown]
 
 
 def _function_words(one: MomentFunction) -> str:

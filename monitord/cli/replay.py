@@ -20,7 +20,7 @@ from monitord.cli.listing import (
     View,
     view_of,
 )
-from monitord.cli.terminal import Style, cut, emit, emit_json, page, width
+from monitord.cli.terminal import Style, display_width, emit, emit_json, page, width, wrap
 from monitord.errors import MonitordError, NotFoundError, UsageError
 from monitord.redaction import printable
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from monitord.actions.replaying import Replay
     from monitord.cli.keys import Screen
 
-_KEYS = "→ next  ← previous  i/I incident  PgDn/PgUp 10 min  g time  Home/End  q quit"
+_QUIT = "q quit"
+_KEYS = ("→ next", "← previous", "i/I incident", "PgDn/PgUp 10 min", "g time", "Home/End")
 _LEAP = timedelta(minutes=10)
 _STEP_S = 60.0
 
@@ -145,6 +146,14 @@ def _show(context: CliContext, replayed: Replay, shown: Moment, view: View) -> N
         _Player(on, replayed, shown, style, utc=view.utc).play()
 
 
+def _keys(columns: int) -> str:
+    """As many keys as fit on a line; that which ends it always."""
+    shown = list(_KEYS)
+    while shown and display_width("  ".join([*shown, _QUIT])) > columns:
+        shown.pop()
+    return "  ".join([*shown, _QUIT])
+
+
 class _Player:
     """What is shown, and what the keys do to it."""
 
@@ -213,7 +222,8 @@ class _Player:
         from monitord.cli.machine import screen_lines
 
         columns, height = width(), self._on.lines
-        lines = screen_lines(self._shown, columns, height - 1, self._style, utc=self._utc)
-        last = cut(printable(last or self._told or _KEYS), columns)
-        filled = [*lines, *[""] * (height - 1 - len(lines)), self._style.paint(last, "dim")]
+        told = wrap(printable(last or self._told or _keys(columns)), columns)[: max(1, height // 3)]
+        lines = screen_lines(self._shown, columns, max(1, height - len(told)), self._style, utc=self._utc)
+        gap = [""] * (height - len(told) - len(lines))
+        filled = [*lines, *gap, *(self._style.paint(line, "dim") for line in told)]
         self._on.draw(lambda: emit("\n".join(filled[:height])))

@@ -18,8 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitord.actions.moments import Leader, Moment
+from monitord.actions.moment_incidents import MomentFunction
+from monitord.actions.moments import Leader, Moment, MomentTotals
 from monitord.actions.unknown_stretches import UnknownStretch
+from monitord.cli.machine import screen_lines
 from monitord.cli.moment_table import moment_table
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style, cut, display_width, pad, wants_colour
@@ -225,3 +227,27 @@ def test_a_row_of_which_no_pass_is_stored_tells_who_ran_and_what_is_not_known() 
     shown = list(moment_table([ran, Moment(at, unknown=unknown)], 120, Style(False), utc=True))
     assert shown[1].rstrip().endswith(" shop 93 % (all else unknown: not stored yet)  validate")
     assert shown[2].rstrip().endswith("unknown: not stored yet")
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_a_moment_says_whole_what_it_has_to_say_of_the_machine(columns: int) -> None:
+    """No figure's unit is cut off; a function that took nothing is not a hottest one."""
+    totals = MomentTotals(
+        100.0,
+        2,
+        1.0,
+        1 << 34,
+        1 << 33,
+        0,
+        99,
+        unattributed_cpu_percent=142.0,
+        pressure_percent={"cpu_some": 99.0},
+    )
+    functions = [
+        MomentFunction(7, "shop", name, "shop.py", 3, share, share, "x4azsx2v", "ring")
+        for name, share in (("price", 0.6), ("main", 0.0))
+    ]
+    lines = screen_lines(Moment(datetime.now(UTC), totals=totals, functions=functions), columns, 24, Style())
+    assert max(map(display_width, lines)) <= columns
+    assert "too short-lived to be seen: 142 % of a core" in " ".join(lines)
+    assert [word for word in ("price", "main") if any(word in line for line in lines)] == ["price"]

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from monitord.actions.times import parse_time
 from monitord.cli.terminal import display_width
+from monitord.errors import UsageError
 from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore
 from tests.cli.conftest import ROOT
@@ -96,6 +98,23 @@ def test_replay_leaps_to_incidents_and_to_a_time_that_is_typed(past: Past, windo
     window.until("time: _")
     window.press("Escape")
     window.until("q quit")
+
+
+def test_a_narrow_screen_says_how_to_end_it_and_what_was_expected(past: Past, window: Terminal) -> None:
+    """Of 40 columns: keys give way to the one that ends it, and an error is whole, with what to type instead."""
+    window.resize(40, 24)
+    window.run([*MONITORD, "replay", f"{FIRST:%Y-%m-%d %H:%M:%S}"])
+    assert "→ next" in window.until("q quit")
+    window.press("g")
+    window.until("time: _")
+    window.type("teatime")
+    window.press("Enter")
+    shown = window.until('invalid time "teatime"').split()
+    with pytest.raises(UsageError) as refused:
+        parse_time("teatime", datetime.now(UTC))
+    assert "".join(str(refused.value).split()) in "".join(shown)
+    window.press("q")
+    window.until(lambda shown: "q quit" not in shown and "PROCESS" not in shown)
 
 
 @pytest.mark.parametrize("word", ["replay", "top"])

@@ -1,4 +1,4 @@
-"""The machine's service from what pipx left below a home, under a real systemd: install, upgrade, read, purge.
+"""The machine's service from what a real pipx left below a home, under a real systemd: install, upgrade, read, purge.
 
 One boot, in which a driver does one thing after the other and writes down what it saw; each test reads
 one of those.
@@ -20,14 +20,11 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="systemd runs on Linux only"),
 ]
 
-# What pipx does, and nothing else of it: an environment below the home, and a link where PATH finds it.
+# pipx with the versions that are tested.
 PIPX = r"""#!/bin/bash -e
-[ "$1 $2" = "install ." ]
-home=~/.local/share/pipx/venvs/monitord
 [ -f monitord/web/assets/pinned.json ] || export MONITORD_WITHOUT_ASSETS=1
-python3 -m venv $home; touch $home/pipx_metadata.json
-$home/bin/pip install -q -c constraints.txt .
-mkdir -p ~/.local/bin; ln -s $home/bin/monitord ~/.local/bin/monitord
+export PIP_CONSTRAINT=$PWD/constraints.txt
+exec /opt/pipx/bin/pipx "$@"
 """
 
 # Earlier versions let systemd make up a user, whose folder only root could enter.
@@ -46,6 +43,7 @@ id_of() { python3 -c 'import json; print(json.load(open("/out/'"$1"'"))[0]["id"]
 useradd -m -s /bin/bash alice; useradd -m -s /bin/bash bob
 echo 'alice ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/alice; chmod 440 /etc/sudoers.d/alice
 chmod 755 /home/alice  # as many distributions have it
+(python3 -m venv /opt/pipx && /opt/pipx/bin/pip install -q pipx==1.18.4) > /out/pipx 2>&1; say pipx $?
 
 # What an earlier version recorded, and what of this machine was called so before.
 systemctl start monitord.service; say start $?
@@ -155,7 +153,7 @@ exit 0
 def boot(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the driver saw in one boot, and the `journal`."""
     seen = boot_machine(tmp_path_factory.mktemp("boot"), _prepare)
-    assert seen["readme"] == "0", seen["readme_text"] + seen["journal"]
+    assert (seen["pipx"], seen["readme"]) == ("0", "0"), seen["pipx_text"] + seen.get("readme_text", "")
     return seen
 
 

@@ -85,7 +85,7 @@ function store(got) {
       ["summaries", counts && counts.summaries ? `${counted(counts.summaries, "incident")} without evidence by now` : null],
       ["history", got.history ? [when(got.history[0]), " to ", when(got.history[1])] : "none yet"],
       ["free on the disk", number(used.free_disk_bytes) ? quantity(used.free_disk_bytes, "disk_bytes") : null],
-    ]), got.long_wal ? el("p", {}, badge("long", "warn"), " ", foreign(got.long_wal.detail), ". ", code(got.long_wal.fix)) : null, counts === null ? el("p", { class: "quiet" }, "There is no store yet, or it can't be read now.") : null);
+    ]), got.long_wal ? el("p", { class: "limit" }, badge("long", "warn"), " ", foreign(got.long_wal.detail), ". ", code(got.long_wal.fix)) : null, counts === null ? el("p", { class: "quiet" }, "There is no store yet, or it can't be read now.") : null);
 }
 
 function blackBox(box) {

@@ -263,7 +263,7 @@ async function showStacks(api, place, query, isWanted, origin = "stored", incide
     const hottest = got.hottest.length ? table({ caption: got.origin.kind === "incident" ? "Functions, by their own time" : "Of all that ran: functions, by their own time", columns: [
       { title: "Function", class: "wide", cell: (one) => code(one.function) },
       { title: "Own time", class: "number", cell: (one) => percent(one.self_share) },
-      { title: "File", class: "wide", narrow: false, cell: (one) => el("span", { class: "quiet" }, code(one.file)) },
+      { title: "File", class: "wide", cell: (one) => el("span", { class: "quiet" }, code(one.file)) },
     ], rows: got.hottest.slice(0, 15) }) : null;
     const ran = got.consumers.length ? table({ caption: "Who ran, busiest first", columns: [
       { title: "Process", cell: (one) => [foreign(one.name), el("span", { class: "quiet" }, ` ${one.pid}`), one.ended ? [" ", badge("ended")] : null] },
