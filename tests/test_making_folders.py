@@ -91,3 +91,18 @@ def test_with_another_users_home_root_writes_nothing_below_it(
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("monitord: cannot "), done.stderr
+
+
+@pytest.mark.root
+def test_root_leaves_nothing_where_it_refuses_to_keep_a_store(tmp_path: Path) -> None:
+    """A data directory that is named below another user's folder is refused before it is made."""
+    home = tmp_path / "alice"
+    home.mkdir()
+    os.chown(home, ALICE, ALICE)
+    done = subprocess.run(
+        [sys.executable, "-m", "monitord", "--data-dir", str(home / "data"), "run"], cwd=ROOT,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "--data-dir" in done.stderr
+    assert list(home.iterdir()) == []

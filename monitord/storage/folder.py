@@ -129,8 +129,7 @@ def _login(uid: int) -> str:
 
 def _make(data_dir: Path) -> None:
     try:
-        make_folder(data_dir.parent)
-        data_dir.mkdir(mode=0o700)
+        make_folder(data_dir)
     except FileExistsError:
         return
     except PermissionError as error:
