@@ -1,4 +1,4 @@
-"""What is loaded and hardly ever read: 2 MB of docstrings, 1 MB of annotations, overloads and reprs."""
+"""What is loaded and hardly ever used: 2 MB of docstrings, 2 MB made by dataclasses, 1 MB of annotations."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gc
 import opcode
 import reprlib
 import sys
+from collections.abc import Callable
 from importlib.machinery import (
     BYTECODE_SUFFIXES,
     EXTENSION_SUFFIXES,
@@ -15,7 +16,7 @@ from importlib.machinery import (
     SourceFileLoader,
     SourcelessFileLoader,
 )
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,17 +29,27 @@ _NEED_THEIRS = ("sqlalchemy.orm", "sqlalchemy.ext")  # they assert that there ar
 
 
 class _Loader(SourceFileLoader):
-    """Loads modules without their docstrings, whose room the next module uses. (After loading they would
-    leave holes.)
+    """Loads modules without their docstrings and without what dataclasses made for each class, whose room the
+    next module uses. (After loading they would leave holes.)
     """
 
     def get_code(self, fullname: str) -> CodeType | None:
         code = super().get_code(fullname)
         return code if code is None or fullname.startswith(_NEED_THEIRS) else without_docstrings(code)
 
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        found = [
+            kind for kind in vars(module).values() if "__dataclass_fields__" in getattr(kind, "__dict__", ())
+        ]
+        for kind in found:
+            _share(kind)
+        if found:
+            gc.collect(1)  # of a class with slots the one without
+
 
 def load_without_docstrings() -> None:
-    """From now on modules have no docstrings, nor have their classes and functions."""
+    """From now on modules, classes and functions have no docstrings, and dataclasses share what they can."""
     source, compiled = (_Loader, SOURCE_SUFFIXES), (SourcelessFileLoader, BYTECODE_SUFFIXES)
     hook = FileFinder.path_hook((ExtensionFileLoader, EXTENSION_SUFFIXES), source, compiled)
     sys.path_hooks.insert(0, hook)
@@ -95,7 +106,7 @@ def _constants_read(code: CodeType) -> list[int]:
 
 
 def drop_unread() -> None:
-    """Take the annotations from functions written in Python, what overloads left, and dataclasses' reprs.
+    """Take the annotations from functions written in Python, and what overloads left.
 
     Annotations of classes stay: dataclasses and settings are made of them.
     """
@@ -105,25 +116,92 @@ def drop_unread() -> None:
     for found in gc.get_objects():
         if type(found) is FunctionType:
             del found.__annotations__
-        elif type(found) is type and _has_made_repr(found):
-            found.__repr__ = _show  # type: ignore[method-assign,assignment]
 
 
-def _has_made_repr(kind: type) -> bool:
-    """Whether dataclasses made it: a wrapper around what has no file."""
-    made = getattr(kind.__dict__.get("__repr__"), "__wrapped__", None)
-    is_made = type(made) is FunctionType and made.__code__.co_filename == "<string>"
-    return is_made and "__dataclass_fields__" in kind.__dict__
+# ------------------------------------------------------------------------------- what dataclasses make
+
+
+def _share(kind: type) -> None:
+    """Put the methods below in place of those that dataclasses made, of which each class has its own."""
+    for name, shared in _SHARED.items():
+        made = kind.__dict__.get(name)
+        made = getattr(made, "__wrapped__", made)
+        if type(made) is FunctionType and made.__code__.co_filename == "<string>":
+            setattr(kind, name, shared)
+
+
+def _owner(self: Any, name: str) -> type:
+    """The class whose method it is: a class without one has its base's, which knows the base's fields."""
+    return next(kind for kind in type(self).__mro__ if kind.__dict__.get(name) is _SHARED[name])
 
 
 @reprlib.recursive_repr()
 def _show(self: Any) -> str:
-    """What dataclasses' own gives, of which each class has a copy: 0.4 MB.
-
-    A class without one has its base's, which knows the base's fields.
-    """
     from dataclasses import fields  # loaded by others, too
 
-    owner = next(kind for kind in type(self).__mro__ if kind.__dict__.get("__repr__") is _show)
-    shown = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(owner) if field.repr)
+    shown = (
+        f"{one.name}={getattr(self, one.name)!r}" for one in fields(_owner(self, "__repr__")) if one.repr
+    )
     return f"{type(self).__qualname__}({', '.join(shown)})"
+
+
+def _values_of(owner: type, is_wanted: Callable[[Any], bool]) -> Callable[[Any], tuple[object, ...]]:
+    from dataclasses import fields
+    from operator import attrgetter
+
+    names = [field.name for field in fields(owner) if is_wanted(field)]
+    if len(names) < 2:
+        return lambda self: tuple(getattr(self, name) for name in names)
+    return attrgetter(*names)
+
+
+def _equal(self: Any, other: object) -> bool:
+    """At its first use the class gets its own: few are ever compared."""
+    owner = _owner(self, "__eq__")
+    values = _values_of(owner, lambda field: field.compare)
+
+    def equal(self: Any, other: object) -> bool:
+        return values(self) == values(other) if other.__class__ is self.__class__ else NotImplemented
+
+    owner.__eq__ = equal  # type: ignore[method-assign,assignment]
+    return equal(self, other)
+
+
+def _hashed(self: Any) -> int:
+    """As `_equal`."""
+    owner = _owner(self, "__hash__")
+    values = _values_of(owner, lambda field: field.compare if field.hash is None else field.hash)
+
+    def hashed(self: Any) -> int:
+        return hash(values(self))
+
+    owner.__hash__ = hashed  # type: ignore[method-assign,assignment]
+    return hashed(self)
+
+
+def _set(self: Any, name: str, value: object) -> None:
+    _refuse(self, name, "__setattr__", "assign to")
+    object.__setattr__(self, name, value)
+
+
+def _delete(self: Any, name: str) -> None:
+    _refuse(self, name, "__delattr__", "delete")
+    object.__delattr__(self, name)
+
+
+def _refuse(self: Any, name: str, method: str, what: str) -> None:
+    """A frozen class' fields stay as they are; one that is derived from it may have others."""
+    from dataclasses import FrozenInstanceError, fields
+
+    owner = _owner(self, method)
+    if type(self) is owner or name in {field.name for field in fields(owner)}:
+        raise FrozenInstanceError(f"cannot {what} field {name!r}")
+
+
+_SHARED: dict[str, Any] = {
+    "__repr__": _show,
+    "__eq__": _equal,
+    "__hash__": _hashed,
+    "__setattr__": _set,
+    "__delattr__": _delete,
+}

@@ -56,6 +56,29 @@ class Undecorated(Quiet):
 class Unexplained:
     number: int
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Point:
+    x: float
+    y: float = 0.0
+    note: str = dataclasses.field(default="", compare=False)
+
+@dataclasses.dataclass(frozen=True)
+class Single:
+    value: object
+
+@dataclasses.dataclass(frozen=True)
+class Pair(Single):
+    other: object = None
+
+@dataclasses.dataclass(frozen=True)
+class Own:
+    value: int
+    def __hash__(self): return 7
+    def __eq__(self, other): return "own"
+
+class More(Pair):
+    pass
+
 @typing.overload
 def overloaded(value: int) -> int: ...
 @typing.overload
@@ -85,6 +108,34 @@ assert loaded.Outer.__repr__ is loaded.Kept.__repr__
 assert loaded.Kept.twice.__annotations__ == {} and typing.get_overloads(loaded.overloaded) == []
 assert loaded.Kept.__annotations__ == {"number": int}
 assert dataclasses.replace(loaded.Kept(), number=3).twice(more=1) == 7
+
+point, nan = loaded.Point(1.0, 2.0, "here"), float("nan")
+assert point == loaded.Point(1.0, 2.0, "there") != loaded.Point(1.0) and point != (1.0, 2.0)
+assert loaded.Point.__eq__(point, (1.0, 2.0)) is NotImplemented
+assert hash(point) == hash((1.0, 2.0)) and {point: 1}[loaded.Point(1.0, 2.0)] == 1
+assert loaded.Single(nan) == loaded.Single(nan) and hash(loaded.Single(3)) == hash((3,))
+assert loaded.Single(1) != loaded.Pair(1) and loaded.Pair(1) == loaded.Pair(1) != loaded.Pair(1, 2)
+assert hash(loaded.Pair(1, 2)) == hash((1, 2)) and loaded.More(1) == loaded.More(1) != loaded.Pair(1)
+assert hash(loaded.Own(1)) == 7 and (loaded.Own(1) == 0) == "own" and loaded.Kept.__hash__ is None
+assert dataclasses.replace(point, x=3.0).x == 3.0
+for change in (lambda: setattr(point, "x", 1), lambda: delattr(point, "y"), lambda: setattr(point, "z", 1),
+               lambda: setattr(more, "other", 1)):
+    more = loaded.More(1)
+    more.extra = 1
+    assert more.extra == 1
+    del more.extra
+    try:
+        change()
+    except dataclasses.FrozenInstanceError as error:
+        told = str(error)
+        assert told.startswith(("cannot assign to field '", "cannot delete field '")), told
+    else:
+        raise AssertionError("it was changed")
+made = [kind for kind in gc.get_objects() if type(kind) is type and str(kind.__module__).startswith("monitord.")
+        and "__dataclass_fields__" in vars(kind)]
+own = [name for kind in made for name in ("__repr__", "__setattr__", "__delattr__")
+       if getattr(vars(kind).get(name), "__code__", None) and vars(kind)[name].__code__.co_filename == "<string>"]
+assert len(made) > 100 and own == [], (len(made), own)
 
 documented = (loaded.plain, loaded.Told.Inner, loaded.Told.method, loaded.Kept.twice)
 assert [one.__doc__ for one in documented] == [None] * 4
