@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from monitord import logs, rights
@@ -57,9 +58,12 @@ def run(workspace: Workspace) -> TaskResult:
     _check_folder(path)
     if _is_young(path, settings.analytics.duckdb_every_h * 3600):
         return TaskResult("ok", f"{path} is young enough")
-    with companion_file(workspace, memory_mb=_MEMORY_MB) as (content, _hidden):
+    notes: list[str] = []
+    told = replace(workspace, tell=lambda line: notes.append(line.removeprefix("monitord: ")))
+    with companion_file(told, memory_mb=_MEMORY_MB) as (content, _hidden):
         write_file(path, content)
-    return TaskResult("ok", f"wrote {path}, {sized(path.stat().st_size, 'disk_bytes')}")
+    size = sized(path.stat().st_size, "disk_bytes")
+    return TaskResult("ok", "; ".join([f"wrote {path}, {size}", *dict.fromkeys(notes)]))
 
 
 def _go_first() -> None:

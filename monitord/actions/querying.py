@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,7 +63,9 @@ def asked(workspace: Workspace, question: Question) -> Iterator[Answer]:
 
 
 @contextmanager
-def _views(workspace: Workspace, sql: str, period: Period) -> Iterator[Any]:
+def _views(
+    workspace: Workspace, sql: str, period: Period, on_too_much: Callable[[str], object] | None = None
+) -> Iterator[Any]:
     from monitord.analytics.views import stored_views
 
     with workspace.past() as reader:
@@ -75,6 +77,7 @@ def _views(workspace: Workspace, sql: str, period: Period) -> Iterator[Any]:
             versions,
             cold_url=workspace.settings.analytics.cold_url,
             on_damage=lambda words: workspace.tell(f"monitord: {words}"),
+            on_too_much=on_too_much,
         ) as views:
             yield views
 
@@ -131,17 +134,21 @@ def companion_file(
 ) -> Iterator[tuple[Iterator[bytes], dict[str, int] | None]]:
     """Yield the bytes of a DuckDB file of all views, and what was hidden in it; `raw` hides nothing.
 
-    Raises StorageError, and MonitordError where the extra is missing.
+    Days that are too much to be brought from the bucket are left out, and told. Raises StorageError, and
+    MonitordError where the extra is missing.
     """
     need_extra("write a DuckDB file")
     from monitord.actions.identities import identities
     from monitord.analytics.companion import companion, pieces
     from monitord.analytics.views import Period
 
+    def too_much(words: str) -> None:
+        workspace.tell(f"monitord: {words}")
+
     cleaner = None if raw else Cleaner(identities())
     every = " ".join(table.name for table in TABLES)
     with (
-        _views(workspace, every, Period(since, until)) as views,
+        _views(workspace, every, Period(since, until), too_much) as views,
         TemporaryDirectory(prefix="monitord-companion-") as folder,
     ):
         path = companion(views, Path(folder), cleaner, memory_mb)

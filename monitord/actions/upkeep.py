@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,8 @@ from monitord.errors import ConfigError, StorageError
 from monitord.model import counted
 
 if TYPE_CHECKING:
+    from monitord.analytics.adopting import ColdFolder
+    from monitord.analytics.cold import ColdTier
     from monitord.jobs import RetentionReport
     from monitord.storage.leftovers import Leftovers
 
@@ -55,6 +58,38 @@ def check_database(workspace: Workspace) -> Damage:
         f"the database was damaged: set aside as {path}, rebuilt from the artefacts" for path in fresh
     ]
     return Damage(workspace.data_dir, problems, hint="nothing was deleted" if fresh else _LEFT)
+
+
+def cold_folders(workspace: Workspace) -> list[ColdFolder]:
+    """Return the folders with days that lie at `analytics.cold_url`."""
+    from monitord.analytics import adopting
+
+    with _cold_tier(workspace) as cold:
+        return adopting.cold_folders(cold)
+
+
+def adopt_days(workspace: Workspace, folder: str) -> ColdFolder:
+    """Have questions and tiers read a lost data directory's folder at `analytics.cold_url`, too."""
+    from monitord.analytics import adopting
+
+    with _cold_tier(workspace) as cold, workspace.past() as reader:
+        return adopting.adopt(cold, reader, folder)
+
+
+@contextmanager
+def _cold_tier(workspace: Workspace) -> Iterator[ColdTier]:
+    from monitord.analytics.cold import ColdTier
+
+    url = workspace.settings.analytics.cold_url
+    if not url:
+        raise ConfigError(
+            "cannot adopt days: no bucket is configured; try `monitord config set analytics.cold_url URL`"
+        )
+    cold = ColdTier.opened(url, workspace.data_dir)
+    try:
+        yield cold
+    finally:
+        cold.close()
 
 
 def _set_aside(data_dir: Path) -> set[Path]:

@@ -12,7 +12,7 @@ import contextlib
 import platform
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -48,6 +48,16 @@ _TRIES = 3
 _AHEAD = "+"  # before a day that went on before its time
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _FIRST, _LAST = date(1970, 1, 1), date(2109, 12, 30)
+
+
+def first_that_fits(sizes: Mapping[str, int]) -> date | None:
+    """Return from which day on one question may bring all of these bytes; None: it may bring every day."""
+    total = 0
+    for day in sorted(sizes, reverse=True):
+        total += sizes[day]
+        if total > DOWNLOAD_BYTES:
+            return date.fromisoformat(day) + timedelta(days=1)
+    return None
 
 
 def host_id() -> str:
@@ -149,7 +159,7 @@ class ColdTier:
         if table.name not in self._days:
             found: dict[str, ObjectInfo] = {}
             early = went_ahead(self.data_dir)
-            for place in self._places():
+            for place in self.places():
                 for day, info in self._listed(f"{place.folder}/{table.folder}"):
                     if day <= place.until or is_ahead(day, self.now) or day in early:
                         found.setdefault(day, info)
@@ -163,8 +173,21 @@ class ColdTier:
             if is_day(day) and info.path == f"{folder}/{day}{SUFFIX}":
                 yield day, info
 
-    def _places(self) -> Sequence[Place]:
-        """Ours, then earlier ones. What lies there beyond the last day that went on is a clone's."""
+    def days_in(self, folder: str, tables: Iterable[Table]) -> list[str]:
+        """Return the days that a folder of the bucket has of any of these tables, in order."""
+        found = {day for table in tables for day, _info in self._listed(f"{folder}/{table.folder}")}
+        return sorted(found)
+
+    def adopt(self, place: Place) -> None:
+        """Read this place, too, from now on; who calls it holds the tier's lock."""
+        self._state = _read_state(self.data_dir) or self._drawn()
+        if len(self._state.earlier) >= _EARLIER_KEPT:
+            raise StorageError(f"cannot adopt {place.folder}: {_EARLIER_KEPT} folders are read already")
+        self._state.earlier = [*self._state.earlier, place]
+        self._save()
+
+    def places(self) -> Sequence[Place]:
+        """Return ours, then earlier ones. What lies there beyond the last day that went on is a clone's."""
         until = last_moved(self.data_dir, self.now) or str(_LAST)
         if self._state is None:  # an earlier version's
             return [Place(host_id(), until)]

@@ -14,11 +14,11 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from monitord.analytics.cold import ColdTier, host_id, is_day
+from monitord.analytics.cold import ColdTier, first_that_fits, host_id, is_day
 from monitord.analytics.merging import Merge
 from monitord.analytics.parquet import SUFFIX, is_sound, notes_of, read, write_table
 from monitord.analytics.rows import VersionOf, version_unknown
@@ -103,6 +103,27 @@ def files_of(
         return found
     finally:
         cold.close()
+
+
+def first_day(
+    data_dir: Path,
+    tables: Iterable[Table],
+    cold_url: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> date | None:
+    """Return from which day on a question can bring all that it needs from the bucket; None: every day."""
+    cold = ColdTier.opened(cold_url, data_dir)
+    try:
+        sizes: dict[str, int] = {}
+        for table in tables:
+            held = warm_days(data_dir, table)
+            for day, info in cold.days(table).items():
+                if day not in held and _is_within(day, since, until):
+                    sizes[day] = sizes.get(day, 0) + info.size_bytes
+    finally:
+        cold.close()
+    return first_that_fits(sizes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,6 +259,10 @@ EXAMPLES = {
     "storage cat": (("monitord storage cat KEY > artefact", "its bytes, checked"),),
     "storage rm": (("monitord storage rm KEY --yes", "one artefact, for good"),),
     "storage verify": (("monitord storage verify --repair", "look for damage, and mend it"),),
+    "storage adopt": (
+        ("monitord storage adopt", "which folders of days lie in the bucket"),
+        ("monitord storage adopt web1-3f9a2c41", "a data directory was lost: this one reads its days, too"),
+    ),
     "storage gc": (("monitord storage gc --dry-run", "what is left over and would go"),),
     "storage backup": (
         ("monitord storage backup /mnt/backup/monitord", "into a new folder"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,6 +46,28 @@ def gc(
         emit(f"{printable(line)}\n")
     if found.is_nothing:
         emit("nothing to tidy\n")
+
+
+def adopt(
+    context: CliContext,
+    folder: Annotated[
+        str | None, typer.Argument(metavar="[FOLDER]", help="A folder of the bucket; without it: list them.")
+    ] = None,
+    as_json: bool = False,
+) -> None:
+    """Read the days that a lost data directory moved to analytics.cold_url, until this one's begin."""
+    if folder is not None:
+        found = [upkeep.adopt_days(context.workspace, folder)]
+    else:
+        found = upkeep.cold_folders(context.workspace)
+    if as_json:
+        emit_json([asdict(one) for one in found])
+        return
+    for one in found:
+        days = f"{counted(one.days, 'day')} from {one.first_day} to {one.last_day}"
+        emit(f"{printable(one.folder)}: {days}{', read here' if one.is_read else ''}\n")
+    if not found:
+        emit("no folder with days\n")
 
 
 def _leftover_lines(found: Leftovers, *, dry_run: bool) -> Iterator[str]:

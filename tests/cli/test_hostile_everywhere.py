@@ -266,7 +266,7 @@ ELSEWHERE = {
     "service install", "service upgrade", "service uninstall", "service start", "service stop", "service restart", "service reload",
     "service status", "service logs", "logs", "help", "web", "config get", "config set", "config init", "config schema",
     "db upgrade", "db vacuum", "metrics serve", "metrics textfile", "mcp serve", "mcp install", "storage cat", "storage rm", "storage backup",
-    "storage restore", "storage rebuild", "storage rotate-key", "completion", "export", "summary", "open", "notify test", "notify desktop", "deployed", "fleet ship",
+    "storage restore", "storage rebuild", "storage rotate-key", "storage adopt", "completion", "export", "summary", "open", "notify test", "notify desktop", "deployed", "fleet ship",
     "fleet hosts", "fleet recent", "fleet hot", "fleet same", "fleet compare", "fleet show", "fleet query", "fleet compact",
     "state get", "state set", "state delete", "state copy",
 }  # fmt: skip
