@@ -29,6 +29,7 @@ def status(context: CliContext, as_json: bool = False) -> None:
     """Say whether monitord records here, what ails it, what it costs, and how full its store is."""
     workspace = context.workspace
     reported = recorder.status(workspace)
+    error = recorder.why_not_recording(workspace, reported)
     wal = recorder.wal_of(workspace, reported)
     used = _usage(workspace, reported, must_know=as_json or reported["is_running"])
     if as_json:
@@ -43,12 +44,14 @@ def status(context: CliContext, as_json: bool = False) -> None:
             }
         )
     elif reported["is_running"] or os.access(workspace.data_dir, os.R_OK | os.X_OK):
-        for line in _lines(workspace.data_dir, reported, used, context.style(), width()):
+        for line in _lines(
+            workspace.data_dir, reported, used, context.style(), width(), is_silent=error is not None
+        ):
             emit(line + "\n")
         for line in fact("WAL", f"{wal.detail}; {wal.fix}", width()) if wal else ():
             emit(context.style().paint(line, "yellow") + "\n")
     sys.stdout.flush()
-    if (error := recorder.why_not_recording(workspace, reported)) is not None:
+    if error is not None:
         raise error
 
 
@@ -63,7 +66,13 @@ def _usage(workspace: Workspace, reported: Mapping[str, Any], *, must_know: bool
 
 
 def _lines(
-    folder: Path, reported: Mapping[str, Any], usage: Mapping[str, int], style: Style, columns: int
+    folder: Path,
+    reported: Mapping[str, Any],
+    usage: Mapping[str, int],
+    style: Style,
+    columns: int,
+    *,
+    is_silent: bool,
 ) -> Iterator[str]:
     now = datetime.now(UTC)
     if not reported["is_running"]:
@@ -73,8 +82,10 @@ def _lines(
     version = cut(printable(str(reported.get("version", ""))), LABEL)
     troubles = [str(reason) for reason in reported.get("degraded") or ()]
     mark = f", with {counted(len(troubles), 'trouble')}" if troubles else ""
-    head = f"monitord {version} records{mark} (pid {reported.get('pid') or 'unknown'})"
-    yield from (style.paint(line, "yellow" if troubles else "green") for line in wrap(head, columns))
+    does = "runs, but does not report" if is_silent else "records"
+    head = f"monitord {version} {does}{mark} (pid {reported.get('pid') or 'unknown'})"
+    colour = "red" if is_silent else "yellow" if troubles else "green"
+    yield from (style.paint(line, colour) for line in wrap(head, columns))
     for reason in troubles:
         yield from (style.paint(line, "yellow") for line in fact("degraded", reason, columns))
     yield from _facts(_running(folder, reported, usage, now), columns)

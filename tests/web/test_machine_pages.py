@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -323,4 +323,10 @@ def test_the_recorder_page_says_what_it_costs_and_what_is_degraded(
     ):
         assert said in text, said
     picture(page, "recorder")
+    ago = (datetime.now(UTC) - timedelta(minutes=10)).isoformat()
+    with recorder(machine[0], taken_at=ago):
+        visit(page, shown, "recorder", f"{TEXT}.includes('does not report')")
+        assert "has reported nothing for 10 min" in page.ask(
+            "document.querySelector('main [role=alert]').innerText"
+        )
     only_ours(page, shown)

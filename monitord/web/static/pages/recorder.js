@@ -27,7 +27,8 @@ function drawn(got) {
 }
 
 function lead(got) {
-  const state = got.running ? badge("records", "ok") : badge("not running", "bad");
+  const runs = got.problem ? badge("does not report", "bad") : badge("records", "ok");
+  const state = got.running ? runs : badge("not running", "bad");
   return el("section", { class: "card", "aria-label": "State" },
     el("p", { class: "row" }, state, got.status.version ? el("span", {}, "monitord ", foreign(got.status.version)) : null, got.status.pid ? el("span", { class: "quiet" }, `pid ${got.status.pid}`) : null),
     got.problem ? el("p", { role: "alert" }, foreign(got.problem)) : null,
