@@ -149,16 +149,17 @@ class LastSeconds:
         self._seen: tuple[int, Mapping[int, Consumer]] | None = None
         self._aside = Aside(self._ask)
 
-    def seen(self) -> tuple[int, Mapping[int, Consumer]] | None:
+    def seen(self, waits_s: float = 0.0) -> tuple[int, Mapping[int, Consumer]] | None:
         """Return when they ended, by CLOCK_BOOTTIME, and who ran, by pid; None where that is not known.
 
-        What is old is asked for anew, and half a minute later no longer told.
+        What is old is asked for anew, its answer waited for so long, and half a minute later no longer told.
         """
-        seen = self._seen
-        age_s = (now_ns() - seen[0]) / _NS_PER_S if seen is not None else float("inf")
-        if age_s > _LATELY_S:
-            self._aside.start()
-        return seen if age_s < TOLD_FOR_S else None
+        if self._age_s() > _LATELY_S:
+            self._aside.start(waits_s)
+        return self._seen if self._age_s() < TOLD_FOR_S else None
+
+    def _age_s(self) -> float:
+        return (now_ns() - self._seen[0]) / _NS_PER_S if self._seen is not None else float("inf")
 
     def _ask(self) -> None:
         until_ns = now_ns()

@@ -70,16 +70,18 @@ def _row(one: Leader) -> dict[str, object]:
     }  # fmt: skip
 
 
-def live_moments(workspace: Workspace, interval_s: float, goes_on: GoesOn) -> Iterator[LiveMoment]:
+def live_moments(
+    workspace: Workspace, interval_s: float, goes_on: GoesOn, waits_s: float = 0.0
+) -> Iterator[LiveMoment]:
     """Yield the machine as it is, interval by interval, until `goes_on` says no.
 
     Where the caller's own box does not see everybody, functions of the others are the recorder's, if it
-    tells. Where nobody knows any, that is said, with what to type.
+    tells: its first answer is waited for so long. Where nobody knows any, that is said, with what to type.
     """
     last_seconds = LastSeconds(RecordersBox(workspace))
     with _functions(workspace) as functions, LiveReadings(workspace) as readings:
         if not functions.sees_all:
-            last_seconds.seen()  # by the first second it is there
+            last_seconds.seen(waits_s)
         while goes_on(interval_s):
             seen = functions.since_last()
             live = _joined(seen, readings.look(), readings.incidents())

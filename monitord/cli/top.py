@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from monitord.cli.keys import Screen
 
 _INTERVAL_S = 1.0
+_ANSWERS_WITHIN_S = 6.0  # the recorder, which may rest for five; who looks at a screen need not wait
 _LONGEST = 100_000
 
 
@@ -40,7 +41,8 @@ def top(
                 live.show(moment)
         return
     told = False
-    for moment in live_moments(context.workspace, _INTERVAL_S, _Counted(count).goes_on):
+    goes_on = _Counted(count).goes_on
+    for moment in live_moments(context.workspace, _INTERVAL_S, goes_on, waits_s=_ANSWERS_WITHIN_S):
         if as_json:
             emit_json(moment.as_json())
         else:

@@ -140,6 +140,13 @@ def test_now_has_functions_of_a_little_earlier_as_soon_as_they_are_there(box: Re
     assert "s ago" in found.notes[-1]
 
 
+def test_who_asks_once_may_wait_for_the_first_answer(box: RecordersBox) -> None:
+    """A script that looks at one moment has the functions in it."""
+    seen = LastSeconds(box).seen(PATIENCE_S)
+    assert seen is not None
+    assert {one.function for one in seen[1].values()} == {"led_loop", "began_loop"}
+
+
 def test_without_a_recorder_now_is_as_it_was_read(data_dir: Path) -> None:
     last_seconds = LastSeconds(RecordersBox(Workspace(data_dir)))
     shown = Moment(datetime.now(UTC), leaders=(Leader(LED, "led", 7.0),))

@@ -202,17 +202,6 @@ def test_what_ails_a_recorder_stands_first_and_what_mends_it_last(here, store, d
     assert not [line for line in sound if line.startswith(("  fixes", "  degraded", "  waiting"))]
 
 
-@pytest.mark.parametrize("taken_at", [None, datetime.now(UTC) - timedelta(minutes=10)])
-def test_a_silent_recorder_is_not_said_to_record(taken_at, here, store, data_dir) -> None:
-    """The first line is what is read first: one that hangs, or has not looked yet, holds its lock all the same."""
-    with hold(data_dir / DAEMON_LOCK, "busy"):
-        write_status(data_dir, status_of(os.getpid(), degraded=[], taken_at=taken_at))
-        answer = here("status")
-    assert answer.out.splitlines()[0] == f"monitord 0.1.0 runs, but does not report (pid {os.getpid()})"
-    assert answer.code == 5
-    assert "has reported nothing" in answer.err
-
-
 @pytest.mark.parametrize("text", ["[sampling]\ninterval_s = -1\n", ""])
 def test_status_without_a_recorder_says_what_it_knows(text, here, store, data_dir, tmp_path) -> None:
     """A killed one's last look; and a configuration that can't be read hides nothing else."""

@@ -190,3 +190,13 @@ def test_that_wording_stands_in_one_place() -> None:
     sources = Path(monitord.__file__).parent.rglob("*.py")
     holders = [path.name for path in sources if f'"{NOBODY}' in path.read_text()]
     assert holders == ["status.py"]
+
+
+@pytest.mark.parametrize("taken_at", [None, "2026-11-27T03:00:00+00:00"])
+def test_a_silent_recorder_is_not_said_to_record(taken_at, here, incident, data_dir) -> None:
+    """The first line is what is read first: one that hangs, or has not looked yet, holds its lock all the same."""
+    with recorder(data_dir, pid=os.getpid(), taken_at=taken_at):
+        answer = here("status")
+    assert answer.out.splitlines()[0] == f"monitord 0 runs, but does not report (pid {os.getpid()})"
+    assert answer.code == 5
+    assert "has reported nothing" in answer.err
