@@ -13,7 +13,7 @@ _FORM = re.compile(r"(?:invalid|cannot|nothing (?:deleted|removed|done)) ?")
 # Reasons that stand behind such a beginning: another error takes them up.
 _REASONS = {
     "capture/java_names.py", "capture/python_frames.py", "config/settings.py", "config/telling.py", "config/loading.py", "profiles/ast_ids.py", "profiles/limits.py",
-    "profiles/macos_sample.py", "profiles/macos_spindump.py", "profiles/source_scopes.py", "profiles/speedscope.py", "stacks/cpython/interpreter.py", "stacks/cpython/layouts.py",
+    "profiles/macos_sample.py", "profiles/macos_spindump.py", "profiles/source_scopes.py", "profiles/speedscope.py", "stacks/cpython/interpreter.py", "symbols/cpython_layouts.py",
     "stacks/cpython/runtime.py", "stacks/cpython/walking.py", "storage/artefacts/secret_sources.py",
     *(f"notify/receivers/{name}.py" for name in ("by_apprise", "chats", "http", "mail")),
     "metrics/otlp_client.py", "pipeline/snapshots.py", "recorder/requesting.py", "recorder/requests.py", "storage/artefacts/keyring.py", "storage/artefacts/monitor/health.py",

@@ -396,7 +396,7 @@ OURS: dict[str, str] = {
     ),
     **dict.fromkeys(
         (
-            "capture.python_frames", "procfs.memory", "symbols.loaded", "stacks.cpython.codes", "stacks.cpython.interpreter", "stacks.cpython.layouts",
+            "capture.python_frames", "procfs.memory", "symbols.loaded", "stacks.cpython.codes", "stacks.cpython.interpreter", "symbols.cpython_layouts",
             "stacks.cpython.texts", "stacks.cpython.threads", "stacks.cpython.types", "stacks.cpython.walking",
             "causes.census", "causes.python_types", "causes.sizes", "causes.blocks", "causes.rlocks",
         ),

@@ -1,9 +1,8 @@
 """Which threads of a Python run a function whose name py-spy can't read: it leaves such frames out silently.
 
 `python -m monitord.capture.python_frames PID LOOKS`: a supervised child that reads the innermost frames from
-outside. CPython 3.11 to 3.13 with a lock, by their own layout (Include/internal/pycore_frame.h and others;
-3.13 publishes it, _Py_DebugOffsets); any other version is refused. What is read is the target's word: every
-length and count is bounded, and a frame that changes while it is read counts for nothing.
+outside. CPython 3.11 to 3.13 with a lock; any other version is refused. What is read is the target's word:
+every length and count is bounded, and a frame that changes while it is read counts for nothing.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ import struct
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from monitord import procfs
 from monitord.procfs.maps import mappings
+from monitord.symbols.cpython_layouts import PUBLISHED_BYTES, UnknownPythonError, layout_of, named
 from monitord.symbols.elf import BROKEN, LOAD, sections_of, segments_of
 from monitord.symbols.tables import addresses_of
 
@@ -28,36 +27,10 @@ PAUSE_S = 0.02
 _MAPS_CAP_BYTES = 2 * 1024 * 1024
 _THREADS_CAP = 64
 _SHIMS_CAP = 8
+_KNOWN = ((3, 11), (3, 12), (3, 13))  # later ones hand out pointers to code with a mark in them
 _OF_C = 3  # FRAME_OWNED_BY_CSTACK: no function's
-_COOKIE = b"xdebugpy"
 _SYMBOLS = ("_PyRuntime", "Py_Version", "PyUnicode_Type")
 _PYTHON = re.compile(r"/(lib)?python3[0-9.]*[a-z]*(\.so[0-9.]*)?$")
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Offsets of fields. `frame_at` leads from a thread to its frame, before 3.13 through its C frame."""
-
-    interpreters: int
-    threads: int
-    next_thread: int
-    thread_id: int
-    frame_at: tuple[int, ...]
-    previous: int
-    code: int
-    owner: int
-    file_name: int
-    name: int
-
-
-_LAYOUTS = {
-    (3, 11): Layout(40, 16, 8, 160, (56, 8), 48, 32, 69, 112, 128),
-    (3, 12): Layout(40, 72, 8, 144, (56, 0), 8, 0, 70, 112, 128),
-}
-
-
-class UnknownPythonError(Exception):
-    """A Python that this module does not know."""
 
 
 class Frames:
@@ -67,23 +40,10 @@ class Frames:
         self._memory = os.open(procfs.path(pid, "mem"), os.O_RDONLY | os.O_CLOEXEC)
         symbols = _symbols(pid)
         self._runtime, self._text_type = symbols["_PyRuntime"], symbols["PyUnicode_Type"]
-        version = self._word(symbols["Py_Version"])
-        self._layout = self._layout_of((version >> 24 & 0xFF, version >> 16 & 0xFF))
-
-    def _layout_of(self, version: tuple[int, int]) -> Layout:
-        if version in _LAYOUTS:
-            return _LAYOUTS[version]
-        head = os.pread(self._memory, 8 * 44, self._runtime)
-        if version != (3, 13) or head[:8] != _COOKIE:
-            raise UnknownPythonError(f"Python {version[0]}.{version[1]}")
-        words = struct.unpack("<43Q", head[8:])
-        if words[1]:
-            raise UnknownPythonError("a Python without a lock")
-        interpreter, thread, frame, code = words[5:18], words[18:27], words[27:33], words[33:43]
-        return Layout(
-            words[4], interpreter[3], thread[2], thread[6], (thread[4],), frame[1], frame[2], frame[5],
-            code[1], code[3],
-        )  # fmt: skip
+        head = os.pread(self._memory, PUBLISHED_BYTES, self._runtime)
+        self._layout = layout_of(head, self._word(symbols["Py_Version"]) & 0xFFFFFFFF)
+        if self._layout.version not in _KNOWN or self._layout.is_free_threaded:
+            raise UnknownPythonError(named(self._word(symbols["Py_Version"])))
 
     def _word(self, address: int) -> int:
         return int(struct.unpack("<Q", os.pread(self._memory, 8, address))[0])
@@ -106,7 +66,7 @@ class Frames:
 
     def _code_of(self, thread: int) -> int:
         at = thread
-        for offset in self._layout.frame_at:
+        for offset in self._layout.frame_path:
             at = self._word(at + offset)
         for _ in range(_SHIMS_CAP):
             if not at or os.pread(self._memory, 1, at + self._layout.owner) != bytes((_OF_C,)):

@@ -195,7 +195,11 @@ def _judged(facts: Facts, seen: _Seen, scores: dict[str, float], rows: list[tupl
     (word, share), (second, near), *_ = sorted(scores.items(), key=lambda item: -item[1])
     if word in (FAULTS, IO_WAIT, KERNEL) and share < _LEAST <= kernel:
         word, share = KERNEL, kernel
-    if share < _LEAST:
+    # What an interpreter makes and throws away while it counts is a part of running the program's code.
+    is_beside_code = word == ALLOCATION and (
+        seen.leaves.share(LOOP) > share or (share < _LIKELY and _is_python(facts))
+    )
+    if share < _LEAST or is_beside_code:
         return _loop(facts, seen, word, share, rows)
     is_close = near >= _NEAR_SHARE * share and near >= 0.2
     confidence = _confidence(word, share, seen)

@@ -11,6 +11,7 @@ from monitord.model import UNKNOWN_CAUSE, Cause
 
 _DECIDES = "the kernel's log names the victim: journalctl -k -g 'Out of memory|oom-kill'"
 _GREW_SHARE = 0.25
+_LEAST_GROWTH_BYTES = 16 << 20
 _CLOCKS_DIFFER_S = 2.0
 
 
@@ -21,8 +22,11 @@ def observe(pid: int, start_ticks: int) -> OfMachine:
 
 def explain(facts: Facts) -> Cause | None:
     """How the likeliest victim went before; unknown where nobody large disappeared, or nothing is known."""
-    rows = holders.ranked(None, checked(facts.after, OfMachine) or {})
+    after = checked(facts.after, OfMachine) or {}
+    rows, growers = holders.ranked(None, after), _growers(checked(facts.before, OfMachine) or {}, after)
     now = (("holds now", holders.table(rows, is_gain=False)),) if rows else ()
+    if growers:
+        now = (("grew before", holders.table(growers, is_gain=True)), *now)
     target = facts.alert.target
     if target is not None:
         now = (("ended", _ended(facts)), *now)
@@ -38,9 +42,25 @@ def explain(facts: Facts) -> Cause | None:
         trend = room.told(room.trend_in(facts.history), {})
         return Cause("out of memory", f"{said} when it was killed", "likely", None, None, (*trend, *now))
     said = f"{who} had held {words.size(last)} for {words.lasting(lasted)} when it was killed"
+    first_grower = next(iter(growers), None)
+    if first_grower is not None and first_grower.gained >= _GREW_SHARE * last:
+        sentence = f"{said}, while {first_grower.described()} grew by {words.size(first_grower.gained)}"
+        return Cause("out of memory", sentence, "possible", first_grower.described(), _DECIDES, now)
     larger = next((one.described() for one in rows if one.held > last), None)
     sentence = f"{said}: others may have grown"
     return Cause("out of memory", sentence, "possible", larger, _DECIDES, now)
+
+
+def _growers(before: OfMachine, after: OfMachine) -> list[holders.Holder]:
+    """Who is alive and holds more than when the recorder first remembered it; the most first."""
+    known = {(pid, start): held for pid, start, _name, held in before.get("processes", ())}
+    found = [
+        holders.Holder(name, pid, held - known[pid, start], held)
+        for pid, start, name, held in after.get("processes", ())
+        if (pid, start) in known
+    ]
+    grown = [one for one in found if one.gained >= _LEAST_GROWTH_BYTES]
+    return sorted(grown, key=lambda one: -one.gained)
 
 
 def _ended(facts: Facts) -> str:

@@ -184,9 +184,12 @@ def context_shares(profile: Profile, hotspots: Sequence[Hotspot]) -> tuple[Share
 def _library_class(frames: Sequence[Frame]) -> tuple[str | None, bool]:
     """The class of the library that is at work, and whether it is known by a name alone."""
     python = [frame for frame in frames if frame.kind == "python"]
+    for frame in reversed(python[-_NEAR_IN_PYTHON:]):
+        word = python_class_of(frame.name, frame.file)
+        if word or _is_own(frame):  # what a library calls back does work of its own
+            return word, False
     if python:
-        found = (python_class_of(frame.name, frame.file) for frame in reversed(python[-_NEAR_IN_PYTHON:]))
-        return next((word for word in found if word), None), False
+        return None, False
     for frame in reversed(frames[-60:]):
         word = None if frame.kind == "kernel" else class_of(frame.name, frame.module)
         if word in _OF_LIBRARIES:
@@ -201,6 +204,11 @@ _RUNTIMES = ("runtime.", "_Py", "Py", "v8::", "Builtins_", "node::", "Perl_", "r
 _BEGINNINGS = ("_start", "__libc_start", "start_thread", "__clone", "clone3", "clone")
 
 
+def _is_own(frame: Frame) -> bool:
+    """Whether a function of Python is the program's, and not a library's."""
+    return bool(frame.file) and not any(place in str(frame.file) for place in _FOREIGN)
+
+
 def _own_function(frames: Sequence[Frame]) -> Key | None:
     """The program's own function nearest to the leaf: no library's, no runtime's, not the kernel's."""
     best: Key | None = None
@@ -208,7 +216,7 @@ def _own_function(frames: Sequence[Frame]) -> Key | None:
         if frame.kind == "kernel" or not frame.name or frame.name.startswith(("[", "0x")):
             continue
         if frame.kind == "python":
-            if frame.file and not any(place in frame.file for place in _FOREIGN):
+            if _is_own(frame):
                 return frame.name, frame.file, None
         elif frame.name.startswith(_BEGINNINGS):
             continue

@@ -42,10 +42,11 @@ class OomKillMeter:
             self._gone = gone
             yield Reading(None, None, 0.0, is_held=True)
             return
-        killed = _attributed(self._kills, self._in_groups, victims, look.system.memory_total_bytes)
         # Whose group is not known may be too small to be remembered: the next pass that shows all knows it.
         waits_s = WAIT_S if self._in_groups else 0.0
         is_over = self._was_waited_for and look.now_s - self._since_s >= waits_s
+        total_bytes = look.system.memory_total_bytes
+        killed = _attributed(self._kills, self._in_groups, victims, total_bytes, is_last=is_over)
         if is_over or all(one.victim is not None for one in killed):
             kills = self._kills
             self.restart()
@@ -77,15 +78,24 @@ class OomKillMeter:
 
 
 def _attributed(
-    kills: int, in_groups: Counter[str], gone: Sequence[ProcessRates], memory_total_bytes: int
+    kills: int,
+    in_groups: Counter[str],
+    gone: Sequence[ProcessRates],
+    memory_total_bytes: int,
+    *,
+    is_last: bool,
 ) -> tuple[Killed, ...]:
-    """Each group's kills and the others, with the likeliest of those that disappeared from there."""
+    """Each group's kills and the others, with the likeliest of those that disappeared from there.
+
+    Those whose group is not known may have been in it, but as long as it is waited for one that was, they
+    only ended in the same moment.
+    """
     ranked = sorted(gone, key=lambda one: -_likelihood(one, memory_total_bytes))
     found = []
     for group, count in in_groups.most_common():
         mates = (one for one in ranked if one.memory_group == group)
-        # Those whose group is not known may have been in it.
-        victim = next(mates, None) or next((one for one in ranked if one.memory_group is None), None)
+        unknown = (one for one in ranked if one.memory_group is None and is_last)
+        victim = next(mates, None) or next(unknown, None)
         found.append(Killed(count, group, victim))
         ranked = [one for one in ranked if one is not victim]
     others = kills - in_groups.total()

@@ -6,6 +6,7 @@ each alert → remember. Everything slow (dumps, profiles, writing) happens on o
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -55,6 +56,7 @@ __all__ = [
 ]
 
 
+_HELD_BEFORE = 200  # processes
 _BLAME_SHARE = 0.1
 """Of the memory in use: with less than this a process is merely the largest of many."""
 
@@ -185,7 +187,7 @@ class Pipeline:
             is_lasting=partial(self._detector.is_firing, crossing.rule, crossing.target),
             boot_id=self._boot_id,
             refusal=alert.suppressed_by or self.budget.refusal(rates.taken_at, rates.system),
-            before=self._causes.claim(crossing.rule, crossing.target) if self._causes else None,
+            before=self._observed_before(alert.metric, crossing),
         )
         if opening.wants_profile:
             self.budget.spend(rates.taken_at)
@@ -209,6 +211,18 @@ class Pipeline:
         if alert.metric is TriggerMetric.OOM_KILL:
             return self._first_looks.claim_of(alert.target)
         return self._first_looks.claim_or_take(_crossing(alert), suspect)
+
+    def _observed_before(self, metric: TriggerMetric, crossing: Arming) -> Future[bytes | None] | None:
+        """What was observed at the crossing; of a kill, which nothing crosses, what was held before it."""
+        if self._causes is None:
+            return None
+        if metric is not TriggerMetric.OOM_KILL:
+            return self._causes.claim(crossing.rule, crossing.target)
+        held = [(key.pid, key.start_ticks, "", held) for key, held in self._ring.first_held().items()]
+        largest = sorted(held, key=lambda row: -row[3])[:_HELD_BEFORE]
+        observed: Future[bytes | None] = Future()
+        observed.set_result(json.dumps({"processes": largest}).encode("ascii"))
+        return observed
 
     def _history(self, alert: Alert, process: ProcessDetails | None) -> tuple[HistoryPoint, ...]:
         born = process.started_at if process else None

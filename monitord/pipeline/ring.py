@@ -41,6 +41,15 @@ class Ring:
         while self._moments[0].monotonic_s < rates.monotonic_s - self._span_s:
             self._moments.popleft()
 
+    def first_held(self) -> dict[ProcessKey, int]:
+        """What each process held when it was first remembered: bytes of its RSS."""
+        found: dict[ProcessKey, int] = {}
+        for moment in self._moments:
+            rows = moment.levels
+            for at in range(0, len(rows), _COLUMNS):
+                found.setdefault(ProcessKey(int(rows[at]), int(rows[at + 1])), int(rows[at + 2]))
+        return found
+
     def points(self, target: ProcessKey | None, born: datetime | None = None) -> tuple[HistoryPoint, ...]:
         """Return the target and the machine at each remembered moment, oldest first.
 

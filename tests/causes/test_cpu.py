@@ -1,4 +1,7 @@
-"""The class of CPU use by stacks and innermost frames: each class, what looks like it and is not, and unknown."""
+"""The class of CPU use by stacks and innermost frames: each class, what looks like it and is not, and unknown.
+
+More than 400 lines: one function is asked, and most are rows of tables.
+"""
 
 from __future__ import annotations
 
@@ -380,3 +383,32 @@ def test_a_path_like_the_librarys_is_not_sure_where_nothing_below_it_agrees() ->
     cause = explain(facts(profile((90, frames)), below=below))
     assert cause is not None
     assert (cause.kind, cause.confidence) == ("serialisation", "likely")
+
+
+def test_what_a_library_calls_back_is_the_programs_own_work() -> None:
+    """A hook of json, or a state that pickle asks for, computes: the library above it only waits for it."""
+    called = profile((97, [MAIN, python("load"), python("loads", 346, JSON), python("enrich", 6)]))
+    assert told(facts(called, IN_EVAL))[0] == "tight loop"
+    helped = profile(
+        (
+            97,
+            [
+                MAIN,
+                python("load"),
+                python("loads", 346, JSON),
+                python("any", 6, "/usr/lib/python3.11/enum.py"),
+            ],
+        )
+    )
+    assert told(facts(helped, IN_EVAL))[0] == "serialisation"
+
+
+MALLOC = ("_PyObject_Malloc", PYTHON, "native")
+
+
+@pytest.mark.parametrize(("allocating", "kind"), [(36, "tight loop"), (50, "tight loop"), (70, "allocation")])
+def test_numbers_that_an_interpreter_makes_while_it_counts_are_a_part_of_the_loop(
+    allocating: int, kind: str
+) -> None:
+    below = leaves((allocating, [MALLOC]), (100 - allocating, [EVAL]))
+    assert told(facts(SPIN, below))[0] == kind

@@ -118,6 +118,18 @@ def test_the_victim_is_told_with_how_it_went(rss: list[float], confidence: str) 
     assert "other (pid 9)" in dict(cause.evidence)["holds now"]
 
 
+@pytest.mark.parametrize(("then", "is_named"), [(1, True), (5.9, False)])
+def test_who_grew_meanwhile_is_named_where_the_victim_had_not(then: float, is_named: bool) -> None:
+    """What each held when it was first remembered is compared with what it holds after the kill."""
+    found = facts(seen(4, [(9, "", then)]), seen(4, [(9, "other", 6), (10, "later", 7)]))
+    cause = oom_kill.explain(replace(found, history=climb([3.9] * 4, [4.0] * 4)))
+    assert cause is not None
+    assert cause.confidence == "possible"
+    assert ("while other (pid 9) grew by 5 GiB" in cause.sentence) is is_named
+    assert "later" not in cause.sentence
+    assert ("grew before" in dict(cause.evidence)) is True
+
+
 @pytest.mark.parametrize(
     ("box", "said"),
     [

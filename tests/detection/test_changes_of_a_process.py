@@ -259,6 +259,13 @@ def test_a_kill_names_its_group_and_who_disappeared_from_it() -> None:
     assert "1 process for lack of memory in the group /docker/abc; " in alert.reason
 
 
+def test_who_ended_in_the_same_moment_is_not_blamed_while_the_victim_is_waited_for() -> None:
+    """A large process of no group that is known ends when the kill is counted; the victim goes a pass later."""
+    present = [in_group(7, 90, None), in_group(8, 60, "/a")]
+    (alert,) = alerts(OOM, killing(present, ({"/a": 1}, (7,)), ({}, (8,)), NOTHING))
+    assert alert.target == ProcessKey(8, 1)
+
+
 def test_kills_in_several_groups_are_told_of_each() -> None:
     """One that nobody can be named for is unknown."""
     present = [in_group(7, 60, "/a"), in_group(8, 90, "/b")]

@@ -10,10 +10,10 @@ import struct
 from collections.abc import Iterable, Sequence
 
 from monitord.procfs.memory import Memory, pack
-from monitord.stacks.cpython.layouts import Layout
 from monitord.stacks.cpython.locations import line_at
 from monitord.stacks.cpython.texts import Texts, once
 from monitord.stacks.cpython.types import Types
+from monitord.symbols.cpython_layouts import Layout
 
 Frame = tuple[str, str | None, int | None]
 """Qualified name, file, line; None: not known."""

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from monitord import procfs
 from monitord.procfs.maps import Mapping, mappings
 from monitord.procfs.memory import Memory
-from monitord.stacks.cpython.layouts import PUBLISHED_BYTES, Layout, layout_of
 from monitord.stacks.cpython.refusals import NotPythonError, UnknownLayoutError, UnreadableError
+from monitord.symbols.cpython_layouts import PUBLISHED_BYTES, Layout, UnknownPythonError, layout_of
 from monitord.symbols.elf import BROKEN, LOAD, sections_of, segments_of
 from monitord.symbols.loaded import defined_in
 from monitord.symbols.tables import places_of
@@ -33,7 +33,10 @@ def runtime_of(memory: Memory) -> tuple[int, Layout]:
             is_old = is_old or _OLD in names
             continue
         head = memory.read_many(((names[_RUNTIME], PUBLISHED_BYTES),))[0]
-        layout = layout_of(head or b"", _version(memory, names.get(_VERSION)))
+        try:
+            layout = layout_of(head or b"", _version(memory, names.get(_VERSION)))
+        except UnknownPythonError as error:
+            raise UnknownLayoutError(str(error)) from error
         if memory.word(names[_RUNTIME] + layout.interpreters):
             return names[_RUNTIME], layout
         waits = True

@@ -7,8 +7,8 @@ from collections.abc import Hashable, Sequence
 from typing import Any, TypeVar
 
 from monitord.procfs.memory import Memory
-from monitord.stacks.cpython.layouts import Layout
 from monitord.stacks.cpython.types import Types
+from monitord.symbols.cpython_layouts import Layout
 
 _CUT = "…"
 _ENCODINGS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}

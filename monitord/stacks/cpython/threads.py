@@ -11,7 +11,7 @@ import time
 
 from monitord import procfs
 from monitord.procfs.memory import Memory
-from monitord.stacks.cpython.layouts import Layout
+from monitord.symbols.cpython_layouts import Layout
 
 _INTERPRETERS_CAP, _THREADS_CAP = 64, 5000
 _STATES_CAP = 8  # of one thread: one in each interpreter that it works for

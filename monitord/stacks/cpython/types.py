@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitord.procfs.memory import Memory
-from monitord.stacks.cpython.layouts import Layout
+from monitord.symbols.cpython_layouts import Layout
 
 _KNOWN_CAP = 64
 _NAME_CAP = 8

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from monitord.procfs.memory import Memory, pack
-from monitord.stacks.cpython.layouts import Layout
 from monitord.stacks.cpython.refusals import ImpossibleStackError, UnreadableError
+from monitord.symbols.cpython_layouts import Layout
 
 DEPTH_CAP = 1024
 OF_THREAD, _OF_FRAME_OBJECT, _OF_C = 0, 2, 4  # enum _frameowner: above an object's CPython's own

@@ -11,11 +11,13 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from monitord.stacks.cpython.refusals import UnknownLayoutError
-
 COOKIE = b"xdebugpy"
 _FINAL, _CANDIDATE = 0xF0, 0xC0  # of PY_VERSION_HEX: earlier ones may still change their order
 _FAR, _NEAR = 1 << 20, 2048  # no structure of an interpreter is a megabyte, no other is two kilobytes
+
+
+class UnknownPythonError(Exception):
+    """A CPython whose structures are not known here; says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +138,14 @@ PUBLISHED_BYTES = 8 + 8 * max(len(order.split()) for order in ORDERS.values())
 def layout_of(head: bytes, version: int | None) -> Layout:
     """The layout of the runtime that begins with these bytes. `version`: Py_Version, from 3.11 on.
 
-    Raises UnknownLayoutError.
+    Raises UnknownPythonError.
     """
     if head[:8] == COOKIE:
         return _published(head)
     if version is None:
-        raise UnknownLayoutError("a Python before 3.11")
+        raise UnknownPythonError("a Python before 3.11")
     if _is_in_the_making(version) or (layout := TABLES.get(_minor(version))) is None:
-        raise UnknownLayoutError(named(version))
+        raise UnknownPythonError(named(version))
     return layout
 
 
@@ -151,7 +153,7 @@ def _published(head: bytes) -> Layout:
     version = struct.unpack_from("<Q", head, 8)[0]
     order = ORDERS.get(_minor(version))
     if order is None or version >= 1 << 32 or _is_in_the_making(version):
-        raise UnknownLayoutError(named(version))
+        raise UnknownPythonError(named(version))
     names = order.split()
     words = dict(zip(names, struct.unpack_from(f"<{len(names)}Q", head, 8), strict=True))
     layout = Layout(
@@ -160,7 +162,7 @@ def _published(head: bytes) -> Layout:
         **{name: words[name] for name in (*_FAR_FIELDS, *_NEAR_FIELDS) if name != "current_frame"},
     )  # fmt: skip
     if not _can_be(words, layout):
-        raise UnknownLayoutError(f"{named(version)} (it publishes offsets that can't be)")
+        raise UnknownPythonError(f"{named(version)} (it publishes offsets that can't be)")
     return layout
 
 
