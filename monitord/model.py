@@ -805,6 +805,7 @@ class ProfileRecord:
     hottest_function: str | None = field(default=None, compare=False)
     cause: str | None = field(default=None, compare=False)
     times_this_week: int | None = field(default=None, compare=False)
+    times_this_week_at_least: int | None = field(default=None, compare=False)
 
 
 # ------------------------------------------------------------------------------------------- events

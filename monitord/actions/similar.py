@@ -23,7 +23,8 @@ class Likeness:
     @property
     def in_words(self) -> str:
         """Return "third time this week", "" where it was the first, or where it is not known."""
-        return time_this_week(self.view.record.times_this_week)
+        record = self.view.record
+        return time_this_week(record.times_this_week, record.times_this_week_at_least)
 
 
 def similar(workspace: Workspace, name: str) -> Likeness:

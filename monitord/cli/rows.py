@@ -54,8 +54,10 @@ def recent_table(
 
 
 def _again(record: ProfileRecord) -> str:
-    """ "3×" where it came for the third time this week."""
-    return f"{times:,}×" if (times := record.times_this_week or 1) > 1 else ""
+    """ "3×" where it came for the third time this week, "≥100×" where it came at least so often."""
+    times = record.times_this_week_at_least or 1
+    more = "≥" if record.times_this_week is None else ""
+    return f"{more}{times:,}×" if times > 1 else ""
 
 
 def _what(record: ProfileRecord) -> str:

@@ -110,12 +110,13 @@ class ProfileBrowserView:
             yield self._style.paint(line, "bold")
         when = f"{full_stamp(view.raised_at, utc=self._utc)}, {age(view.raised_at, self._now)}"
         who = [f"pid {view.record.pid}"] if view.record.pid else []
+        again = view.record
         told = [
             short_id(view.correlation_id),
             when,
             *who,
             happened(view),
-            *filter(None, [time_this_week(view.record.times_this_week)]),
+            *filter(None, [time_this_week(again.times_this_week, again.times_this_week_at_least)]),
             *(f"[{mark}]" for mark in marks),
         ]
         for line in wrap(" · ".join(told), self._width):

@@ -5,8 +5,13 @@ from __future__ import annotations
 _WORDS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
-def time_this_week(number: int | None) -> str:
-    """Write "third time this week" for 3, "21st time this week" for 21; "" for the first, or unknown."""
+def time_this_week(number: int | None, at_least: int | None = None) -> str:
+    """Write "third time this week" for 3, "21st time this week" for 21; "" for the first, or unknown.
+
+    Where the number is not known, but that it is `at_least` so high: "at least 100 times this week".
+    """
+    if number is None and (at_least or 0) > 1:
+        return f"at least {at_least:,} times this week"
     if number is None or number <= 1:
         return ""
     if number <= len(_WORDS):

@@ -35,7 +35,10 @@ _CAPTURE_KEYS = (
     "id", "process_name", "pid", "trigger_metric", "trigger_value", "captured_at", "profile_path",
     "duration_seconds", "notes", "status", "profiler", "correlation_id", "late", "pinned",
 )  # fmt: skip
-ROW_KEYS = (*_CAPTURE_KEYS, "reason", "hottest_function", "cause", "raised_at", "times_this_week")
+ROW_KEYS = (
+    *_CAPTURE_KEYS, "reason", "hottest_function", "cause", "raised_at", "times_this_week",
+    "times_this_week_at_least",
+)  # fmt: skip
 EVENT_KEYS = (
     "id", "taken_at", "event_type", "pid", "process_name", "module", "function", "arity", "correlation_id",
     "ast_node_id", "payload",

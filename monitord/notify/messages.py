@@ -66,7 +66,7 @@ def incident_message(view: IncidentView, *, is_ready: bool) -> Message:
         f"why: {told['reason']}",
         f"function: {function}" if function else "",
         f"cause: {kind}" if kind else "",
-        time_this_week(view.record.times_this_week),
+        time_this_week(view.record.times_this_week, view.record.times_this_week_at_least),
         "" if is_ready else "more evidence may still come",
         f"look further: {look}",
     ]
@@ -83,6 +83,7 @@ def incident_message(view: IncidentView, *, is_ready: bool) -> Message:
         "reason": _fact(told["reason"]),
         "repeats": view.repeat_count,
         "times_this_week": view.record.times_this_week,
+        "times_this_week_at_least": view.record.times_this_week_at_least,
         "is_ready": is_ready,
         "look": look,
     }

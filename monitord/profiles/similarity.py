@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitord.model import UNKNOWN_CAUSE, Cause, Hotspot, TriggerMetric
+from monitord.model import UNKNOWN_CAUSE, Hotspot, TriggerMetric
 
 WEIGHTS = {"statement": 8, "function": 8, "cause": 4, "process": 2, "metric": 1}
 """What may agree, and how much each tells."""
@@ -33,17 +33,17 @@ class Traits:
         return frozenset(hot if self.cause is None else {*hot, ("cause", self.cause, self.process)})
 
 
-def traits_of(
-    hotspots: Sequence[Hotspot], cause: Cause | None, process: str, metric: TriggerMetric
-) -> Traits:
-    """Return what an incident is recognised by; code without a name and an unknown cause tell nothing."""
+def traits_of(hotspots: Sequence[Hotspot], cause: str | None, process: str, metric: TriggerMetric) -> Traits:
+    """Return what an incident is recognised by; code without a name and an unknown cause tell nothing.
+
+    `cause` is its class.
+    """
     hot = [spot for spot in hotspots if is_telling(spot.function, spot.self_share)]
     hot = sorted(hot, key=lambda spot: -spot.self_share)[:MOST_FUNCTIONS]
-    kind = cause.kind if cause and cause.kind != UNKNOWN_CAUSE else None
     return Traits(
         frozenset(_function(spot) for spot in hot),
         frozenset(spot.stmt_id for spot in hot if spot.stmt_id),
-        kind,
+        None if cause == UNKNOWN_CAUSE else cause,
         process,
         metric,
     )

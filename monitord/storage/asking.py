@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,14 +19,15 @@ from monitord.redaction.naming import fits_name
 from monitord.storage.cells import MENDED_BY, SENSELESS, Row, lenient_text, text_cell, text_of, time_cell
 from monitord.storage.events.filters import EventFilter, parse_id
 from monitord.storage.events.identity import id_at
-from monitord.storage.events.rows import COLUMNS, event_of, type_of_code
-from monitord.storage.events.statements import EACH_NAME, QueryOptimizer, has_arity_index, of_names
+from monitord.storage.events.rows import COLUMNS, clipped, event_of, type_of_code
+from monitord.storage.events.rows import text_cell as event_text
+from monitord.storage.events.statements import EACH_NAME, QueryOptimizer, among, has_arity_index, of_names
 from monitord.storage.faults import explained
 from monitord.storage.folder import check_data_dir, check_database_file
 from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import DATABASE_NAME, HEAD
 from monitord.storage.soundness import check_row, readable_text
-from monitord.storage.views import RecentFilter
+from monitord.storage.views import AlikeKeys, RecentFilter
 
 if TYPE_CHECKING:
     from monitord.storage.events.stats import EventStats
@@ -65,6 +66,30 @@ _HOT_SHARE = 0.05
 SLOW_STEPS = 100_000
 _ROW_STEPS = 50
 _LOOK_STEPS = 10_000
+_RECOGNISED = (
+    f"SELECT i.correlation_id, i.raised_at, i.process_name, i.trigger_metric, i.hotspots, {CAUSE} AS cause "  # noqa: S608  our words
+    f"FROM incident i WHERE {SHOWN}"
+)
+_IN_TIME = "i.raised_at >= :since AND i.raised_at <= :until"
+_NEWEST_OF_THEM = "ORDER BY i.raised_at DESC LIMIT :limit"
+_RECOGNISABLE = f"{_RECOGNISED} AND {_IN_TIME} {_NEWEST_OF_THEM}"
+_RECOGNISABLE_NAMED = f"{_RECOGNISED} AND i.correlation_id IN {among('names')}"
+_HOT_KEYS = {"functions": "function", "statements": "ast_node_id"}
+# How many events of each name there are, up to a limit, which the index alone knows; then whose they are.
+_EVENTS_OF_EACH = (
+    "SELECT value, (SELECT count(*) FROM (SELECT 1 FROM event WHERE {0} = value AND id >= :since"
+    " LIMIT :limit)) AS number FROM json_each(:names)"
+)
+_INCIDENTS_OF = (
+    f"SELECT DISTINCT correlation_id FROM event WHERE {{0}} IN {among('names')}"  # noqa: S608  our words
+    " AND id >= :since"
+)
+# By the bytes of a name: one that is not text lies as bytes, which JSON can't hold.
+_INCIDENTS_OF_CAUSES = (
+    f"SELECT i.correlation_id FROM incident i WHERE {_IN_TIME} AND {SHOWN}"  # noqa: S608  our words
+    f" AND hex(i.process_name) IN {among('processes')} AND {CAUSE} IN {among('causes')} LIMIT :limit"
+)
+_EVIDENCE_BEFORE = timedelta(hours=1)  # that an event of an incident is older than its alert, at most
 
 
 def ignore_damage(_words: str) -> None:
@@ -233,6 +258,64 @@ class EventQuestions(Asking):
         from monitord.storage.events.stats import indexes_of
 
         return indexes_of(self._fetched)
+
+
+class AlikeQuestions(EventQuestions):
+    """What a reader of a store is asked about incidents that may be alike."""
+
+    def recognisable(self, since: datetime, until: datetime, limit: int) -> list[Row]:
+        """Return the cells that tell incidents raised in [since, until], the newest, at most so many."""
+        return self._all(_RECOGNISABLE, _span(since, until, limit))
+
+    def recognisable_named(self, correlation_ids: Sequence[str]) -> list[Row]:
+        """Return the same cells of these incidents."""
+        return self._all(_RECOGNISABLE_NAMED, {"names": json.dumps(list(correlation_ids))})
+
+    def recognisable_alike(
+        self, keys: AlikeKeys, since: datetime, until: datetime, limit: int
+    ) -> tuple[list[Row], AlikeKeys]:
+        """Return the same cells of the incidents that may be alike by these keys; and those keys that were
+        left out, the most frequent, because more events than the limit have them.
+        """
+        left = limit
+        ids: set[str] = set()
+        common: dict[str, Collection[str]] = {"functions": set(), "statements": set()}
+        begin = {"since": id_at(since - _EVIDENCE_BEFORE)}
+        for kind, column in _HOT_KEYS.items():
+            names = {event_text(kind, clipped(each)): each for each in getattr(keys, kind)}
+            asked = {**begin, "names": json.dumps(list(names)), "limit": limit + 1}
+            rare = []
+            counts = self._all(_EVENTS_OF_EACH.format(column), asked)
+            for row in sorted(counts, key=lambda row: int(row["number"])):
+                if row["number"] <= left:
+                    left -= row["number"]
+                    rare.append(row["value"])
+            common[kind] = {name for cell, name in names.items() if cell not in rare}
+            found = self._all(_INCIDENTS_OF.format(column), {**begin, "names": json.dumps(rare)})
+            ids |= {str(row["correlation_id"]) for row in found}
+        of_causes = self._of_causes(keys, since, until, limit + 1)
+        ids |= of_causes if len(of_causes) <= limit else set()
+        causes = keys.causes if len(of_causes) > limit else ()
+        left_out = AlikeKeys(**common, causes=causes, processes=keys.processes)
+        return self.recognisable_named(sorted(ids)), left_out
+
+    def _of_causes(self, keys: AlikeKeys, since: datetime, until: datetime, limit: int) -> set[str]:
+        if not keys.causes:
+            return set()
+        processes = [_hex(text_cell(name) or "") for name in keys.processes]
+        lists = {"processes": processes, "causes": list(keys.causes)}
+        values = {name: json.dumps(each) for name, each in lists.items()}
+        found = self._all(_INCIDENTS_OF_CAUSES, {**_span(since, until, limit), **values})
+        return {str(row["correlation_id"]) for row in found}
+
+
+def _hex(cell: str | bytes) -> str:
+    """What SQLite's hex() makes of a cell."""
+    return (cell.encode() if isinstance(cell, str) else cell).hex().upper()
+
+
+def _span(since: datetime, until: datetime, limit: int) -> dict[str, object]:
+    return {"since": time_cell(since), "until": time_cell(until), "limit": limit}
 
 
 def sound_event(row: Sequence[Any]) -> Event:

@@ -22,8 +22,7 @@ from monitord.storage.artefacts import StorageMetadata, is_key
 from monitord.storage.asking import (
     CAUSE,
     PAGE,
-    SHOWN,
-    EventQuestions,
+    AlikeQuestions,
     OnDamage,
     ignore_damage,
     incident_conditions,
@@ -84,16 +83,11 @@ _NOTES = (
     "SELECT json_group_array(json_array(e.id, CAST(e.payload AS TEXT))) FROM (SELECT id, payload FROM event "
     "WHERE correlation_id = i.correlation_id AND event_type = 4 AND event_type > 0 ORDER BY id) e"
 )
-_RECOGNISABLE = (
-    "SELECT i.correlation_id, i.raised_at, i.process_name, i.trigger_metric, i.hotspots, i.cause "  # noqa: S608  our words
-    f"FROM incident i WHERE i.raised_at >= ? AND i.raised_at <= ? AND {SHOWN} "
-    "ORDER BY i.raised_at DESC LIMIT ?"
-)
 _NEWEST_FIRST = " ORDER BY i.raised_at DESC, c.id DESC"
 _CANDIDATES_SHOWN = 5
 
 
-class StoreReader(EventQuestions):
+class StoreReader(AlikeQuestions):
     """Reads one data directory; NotFoundError when there is nothing, StorageError when it can't be read.
 
     Opens at the first question. May be used by one thread at a time. Rows that are damaged are left out of
@@ -127,10 +121,6 @@ class StoreReader(EventQuestions):
             records = f"{_RECORD} WHERE c.id IN ({{ids}})"
             rows = self._in_pages(f"SELECT c.id {chosen}", values, records)
         yield from self._sound(rows, self._record, "incidents")
-
-    def recognisable(self, since: datetime, until: datetime, limit: int) -> list[Row]:
-        """Return the cells that tell incidents raised in [since, until], the newest, at most so many."""
-        return self._all(_RECOGNISABLE, [time_cell(since), time_cell(until), limit])
 
     def newest_id(self) -> int:
         """Return the highest id of a row so far, 0 when there is none: what `after_id` may begin with."""
@@ -378,6 +368,11 @@ def _note(row: Sequence[Any]) -> Note:
     if not isinstance(said, str):
         raise TypeError("a note without its text")
     return Note(time_of_id(row[0]), said)
+
+
+def _hex(cell: str | bytes) -> str:
+    """What SQLite's hex() makes of a cell."""
+    return (cell.encode() if isinstance(cell, str) else cell).hex().upper()
 
 
 def _ambiguous(text: str, rows: Sequence[Row]) -> str:

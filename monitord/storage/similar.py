@@ -11,11 +11,11 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from monitord.errors import DamagedRowError
-from monitord.model import ProfileRecord
+from monitord.model import Cause, ProfileRecord
 from monitord.profiles.similarity import MOST_FUNCTIONS, WEIGHTS, Traits, agreement, is_telling, traits_of
-from monitord.storage.cells import SENSELESS, Row, columns_of, read_cells
+from monitord.storage.cells import SENSELESS, Row, columns_of, read_cells, text_of
 from monitord.storage.records import StoredIncident
-from monitord.storage.views import IncidentSpan, IncidentView
+from monitord.storage.views import AlikeKeys, IncidentSpan, IncidentView
 
 if TYPE_CHECKING:  # asking how often needs only the reader that asks: `recent` stays fast
     from monitord.storage.past import PastReader
@@ -25,8 +25,13 @@ _COMPARED = 500  # the newest: each is read with its functions
 _WEEK = timedelta(days=7)
 _PAGE = 200
 MOST_OF_A_WEEK = 500
-"""So many incidents are looked at for a page of rows: 40 ms on a busy machine where each has ten hot
-functions. Of a row whose week has more it is not known."""
+"""So many incidents are all looked at for a page of rows: 25 ms where each has ten hot functions. Where there
+are as many, only those are that may be like one of the page's."""
+MOST_ALIKE = 1000
+"""So many events of functions and statements lead to these: the most frequent names are left out beyond."""
+_LATEST = 100
+"""Of rows with such a name it is known how often they came among so many, the newest: at least so often."""
+_CELLS = ("correlation_id", "raised_at", "process_name", "trigger_metric")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,18 @@ class Recognised:
     correlation_id: str
     raised_at: datetime
     traits: Traits
+    functions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How often an incident came: exactly, None where that is not known, and at least."""
+
+    exact: int | None
+    at_least: int | None
+
+
+_UNKNOWN = Times(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +65,13 @@ class SimilarIncident:
 
 def similar_to(reader: PastReader, view: IncidentView) -> list[SimilarIncident]:
     """Return the incidents that are like this one, those first of which most agrees, then the newest."""
-    traits = traits_of(view.hotspots, view.cause, view.process_name, view.metric)
+    traits = traits_of(view.hotspots, _kind(view.cause), view.process_name, view.metric)
     names = [spot.function for spot in view.hotspots]
     found = []
     for span in reader.alike(names, traits.cause, view.process_name, _COMPARED):
         if span.correlation_id == view.correlation_id:
             continue
-        other = traits_of(span.hotspots, span.cause, span.process_name, span.trigger_metric)
+        other = traits_of(span.hotspots, _kind(span.cause), span.process_name, span.trigger_metric)
         if agreed := agreement(traits, other):
             found.append(SimilarIncident(span, agreed))
     return sorted(found, key=lambda each: (-_weight(each.agreed), -each.span.raised_at.timestamp()))
@@ -66,7 +83,9 @@ def with_times(reader: StoreReader, records: Iterable[ProfileRecord]) -> Iterato
     seen: dict[str, Recognised | None] = {}  # the weeks of two pages overlap
     while page := list(islice(remaining, _PAGE)):
         times, seen = _times(reader, page, seen)
-        yield from (replace(each, times_this_week=times.get(each.correlation_id)) for each in page)
+        for each in page:
+            known = times.get(each.correlation_id, _UNKNOWN)
+            yield replace(each, times_this_week=known.exact, times_this_week_at_least=known.at_least)
 
 
 def incident_with_times(reader: StoreReader, correlation_id: str) -> IncidentView:
@@ -77,36 +96,72 @@ def incident_with_times(reader: StoreReader, correlation_id: str) -> IncidentVie
 
 def _times(
     reader: StoreReader, page: Sequence[ProfileRecord], seen: Mapping[str, Recognised | None]
-) -> tuple[dict[str, int], dict[str, Recognised | None]]:
-    """How often each came, by its id, without those of which it is not known; and what was looked at."""
+) -> tuple[dict[str, Times], dict[str, Recognised | None]]:
+    """How often each came, by its id, without those of which nothing is known; and what was looked at."""
     raised = [each.raised_at for each in page if each.raised_at is not None]
     if not raised:
         return {}, {}
-    earliest = _week_before(min(raised))
-    rows = {
-        str(row["correlation_id"]): row for row in reader.recognisable(earliest, max(raised), MOST_OF_A_WEEK)
-    }
-    is_cut = len(rows) == MOST_OF_A_WEEK
-    oldest = _recognised(next(reversed(rows.values()))) if is_cut else None
-    if oldest and _week_before(max(raised)) < oldest.raised_at:
-        return {}, {}  # not even of the newest is it known: 500 need not be read for nothing
-    looked_at = {name: seen[name] if name in seen else _recognised(row) for name, row in rows.items()}
-    found = [each for each in looked_at.values() if each]
-    known_from = (found[-1].raised_at if found else max(raised)) if is_cut else earliest
+    looked_at: dict[str, Recognised | None] = {}
+
+    def recognised(rows: Iterable[Row]) -> list[Recognised]:
+        by_id = _by_id(rows)
+        fresh = {name: seen.get(name) or looked_at.get(name) or _recognised(by_id[name]) for name in by_id}
+        looked_at.update(fresh)
+        return [each for each in fresh.values() if each]
+
+    wanted = {each.correlation_id for each in page}
+    week = reader.recognisable(_week_before(min(raised)), max(raised), MOST_OF_A_WEEK)
+    if len(week) < MOST_OF_A_WEEK:
+        found = recognised(week)
+        return _counted([each for each in found if each.correlation_id in wanted], found), looked_at
+    own = recognised(reader.recognisable_named(sorted(wanted)))
+    if not own:
+        return {}, looked_at
+    since, until = _week_before(min(raised)), max(raised)
+    rows, common = reader.recognisable_alike(_keys_of(own), since, until, MOST_ALIKE)
+    alike = [*recognised([*rows, *week[:_LATEST]]), *own]
+    times = _counted(own, list({each.correlation_id: each for each in alike}.values()))
+    for each in own:
+        if _has_one(each, common):
+            times[each.correlation_id] = Times(None, times[each.correlation_id].at_least)
+    return times, looked_at
+
+
+def _by_id(rows: Iterable[Row]) -> dict[str, Row]:
+    return {str(row["correlation_id"]): row for row in rows}
+
+
+def _counted(wanted: Iterable[Recognised], found: Sequence[Recognised]) -> dict[str, Times]:
+    """How often each of those wanted came, where those found are all that are like it."""
     by_mark: dict[tuple[str, ...], set[int]] = defaultdict(set)
     for number, each in enumerate(found):
         for mark in each.traits.marks:
             by_mark[mark].add(number)
-    wanted = {each.correlation_id for each in page}
     times = {}
-    for each in found:
+    for each in wanted:
         since = _week_before(each.raised_at)
-        if each.correlation_id in wanted and since >= known_from:
-            alike = set[int]().union(*(by_mark[mark] for mark in each.traits.marks))
-            times[each.correlation_id] = 1 + sum(
-                since <= found[number].raised_at < each.raised_at for number in alike
-            )
-    return times, looked_at
+        alike = set[int]().union(*(by_mark[mark] for mark in each.traits.marks))
+        count = 1 + sum(since <= found[number].raised_at < each.raised_at for number in alike)
+        times[each.correlation_id] = Times(count, count)
+    return times
+
+
+def _has_one(each: Recognised, keys: AlikeKeys) -> bool:
+    traits = each.traits
+    is_rare = each.functions.isdisjoint(keys.functions) and traits.statements.isdisjoint(keys.statements)
+    return not is_rare or (traits.cause in keys.causes and traits.process in keys.processes)
+
+
+def _keys_of(group: Iterable[Recognised]) -> AlikeKeys:
+    """By what the incidents are found that may be like one of these."""
+    functions, statements, causes, processes = set[str](), set[str](), set[str](), set[str]()
+    for each in group:
+        functions |= each.functions
+        statements |= each.traits.statements
+        if each.traits.cause is not None:
+            causes.add(each.traits.cause)
+            processes.add(each.traits.process)
+    return AlikeKeys(functions, statements, causes, processes)
 
 
 def _week_before(moment: datetime) -> datetime:
@@ -121,15 +176,19 @@ def _recognised(row: Row) -> Recognised | None:
         # The rest of a profile, nine functions of ten, is not made into values only to be left out.
         told = [s for s in json.loads(row["hotspots"]) if is_telling(s["function"], s["self_share"])]
         told = sorted(told, key=lambda spot: -spot["self_share"])[:MOST_FUNCTIONS]
-        hot = columns_of(StoredIncident)["hotspots"].kind.value(told)
-        held = read_cells(StoredIncident, {name: row[name] for name in row if name != "hotspots"})
-        return Recognised(
-            held["correlation_id"],
-            held["raised_at"],
-            traits_of(hot, held["cause"], held["process_name"], held["trigger_metric"]),
+        hot = columns_of(StoredIncident)["hotspots"].kind.value(
+            [{name: spot[name] for name in spot if name != "statements"} for spot in told]
         )
+        held = read_cells(StoredIncident, {name: row[name] for name in _CELLS})
+        traits = traits_of(hot, text_of(row["cause"]), held["process_name"], held["trigger_metric"])
+        functions = frozenset(spot.function for spot in hot)
+        return Recognised(held["correlation_id"], held["raised_at"], traits, functions)
     except (DamagedRowError, *SENSELESS):
         return None
+
+
+def _kind(cause: Cause | None) -> str | None:
+    return cause.kind if cause else None
 
 
 def _weight(agreed: tuple[str, ...]) -> int:

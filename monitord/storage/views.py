@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -206,6 +207,16 @@ class NearHistory:
     step_s: float
     with_processes: Rates | None = None
     is_twice: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AlikeKeys:
+    """What incidents have that may be alike: hot functions, statements; a cause in a process of a name."""
+
+    functions: Collection[str]
+    statements: Collection[str]
+    causes: Collection[str]
+    processes: Collection[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ KEYS = [
     "id", "process_name", "pid", "trigger_metric", "trigger_value", "captured_at", "profile_path",
     "duration_seconds", "notes", "status", "profiler", "correlation_id", "late", "pinned",
     "reason", "hottest_function", "cause", "raised_at", "times_this_week",
+    "times_this_week_at_least",
 ]  # fmt: skip
 
 

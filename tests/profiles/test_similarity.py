@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.export.recurrence import time_this_week
-from monitord.model import Cause, Hotspot, TriggerMetric
+from monitord.model import Hotspot, TriggerMetric
 from monitord.profiles.similarity import WEIGHTS, Traits, agreement, traits_of
 
 names = st.sampled_from(["a", "b", "c"])
@@ -58,7 +58,7 @@ def test_what_tells_nothing_makes_nothing_alike() -> None:
         Hotspot("[libfoo.so]", None, None, 0.6, 0.6),
         Hotspot("cold", "a.py", 1, 0.05, 0.9, stmt_id="s"),
     ]
-    found = traits_of(spots, Cause("unknown", "nothing speaks", "certain"), "x", TriggerMetric.CPU)
+    found = traits_of(spots, "unknown", "x", TriggerMetric.CPU)
     assert (found.functions, found.statements, found.cause) == (frozenset(), frozenset(), None)
     assert agreement(found, found) == ()
 

@@ -15,7 +15,7 @@ export const evidenceTone = (status) => (status === "ok" ? "ok" : ["partial", "l
 const COLUMNS = [
   { title: "Process", cell: (one) => [link(incidentPath(one.correlation_id), foreign(one.name)), one.pid ? el("span", { class: "quiet" }, ` ${one.pid}`) : null] },
   { title: "", class: "number", cell: (one) => [el("b", {}, quantity(one.trigger_value, one.unit))] },
-  { title: "Trigger", cell: (one) => [foreign(one.trigger_metric.replaceAll("_", " ")), one.pinned ? [" ", badge("kept")] : null, one.times_this_week > 1 ? [" ", badge(`${one.times_this_week}× this week`)] : null] },
+  { title: "Trigger", cell: (one) => [foreign(one.trigger_metric.replaceAll("_", " ")), one.pinned ? [" ", badge("kept")] : null, one.times_this_week_at_least > 1 ? [" ", badge(`${one.times_this_week === null ? "≥" : ""}${one.times_this_week_at_least}× this week`)] : null] },
   { title: "Hottest function", class: "wide", cell: (one) => (one.hottest_function ? el("code", { class: "foreign" }, one.hottest_function) : el("span", { class: "quiet" }, "–")) },
   { title: "Cause", narrow: false, cell: (one) => (one.cause && one.cause !== "unknown" ? badge(one.cause) : el("span", { class: "quiet" }, "–")) },
   { title: "Evidence", narrow: false, cell: (one) => evidence(one) },
