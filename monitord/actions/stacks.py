@@ -99,7 +99,12 @@ def stored_stacks(
 
 
 def others_stored(workspace: Workspace, since: datetime, until: datetime) -> Sequence[Source]:
-    """Return the incidents' black boxes that reach into a span; none where the store can't be read."""
+    """Return the incidents' black boxes that reach into a span; none of a longer one than they are shown of.
+
+    Nor where the store can't be read.
+    """
+    if is_too_long(since, until):
+        return ()
     try:
         with workspace.reader() as reader:
             return sources(reader, since, until)
@@ -142,6 +147,11 @@ def _sources_of(reader: StoreReader, record: ProfileRecord) -> list[Source]:
 
 def _end_of(capture: ProfileRecord) -> datetime:
     return capture.captured_at + timedelta(seconds=capture.duration_seconds)
+
+
+def is_too_long(since: datetime, until: datetime) -> bool:
+    """Whether a span is longer than those whose stored stacks are shown."""
+    return (until - since).total_seconds() > LONGEST_S
 
 
 def check(since: datetime, until: datetime) -> None:

@@ -189,6 +189,10 @@ def test_of_a_store_that_can_not_be_read_the_recorder_still_tells_the_last_secon
             )
             refused = server.ask(f"/api/timeline/span?{ends}")
             told = server.ask(f"/api/timeline/stacks?{ends}")
+            longer = urlencode(
+                {"since": (until - timedelta(seconds=900)).isoformat(), "until": until.isoformat()}
+            )
+            part = server.ask(f"/api/timeline/stacks?{longer}")
             browser.visit(server.address)
             browser.wait("document.querySelector('.failed')")
             browser.visit(f"{server.url}timeline?from={until.timestamp() - 4}&to={until.timestamp()}")
@@ -203,4 +207,7 @@ def test_of_a_store_that_can_not_be_read_the_recorder_still_tells_the_last_secon
     assert (refused.status, "monitord.db" in refused.json["error"]) == (503, True)
     assert told.status == 200
     assert told.json["origin"] == {"kind": "recorder", "scope": "machine"}
+    assert part.json["origin"] == told.json["origin"]
+    assert datetime.fromisoformat(part.json["since"]) > until - timedelta(seconds=200), "not of all of it"
+    assert part.json["others"] == []
     assert {one["function"] for one in told.json["consumers"]} == {"led_loop", "began_loop"}

@@ -37,6 +37,8 @@ def stacks_of(asked: Question) -> dict[str, Any]:
         return asked.live.stacks(since, until).as_json()
     incident = asked.text("incident", 64)
     found = asked.live.recorders(since, until) if incident is None else None
+    if found is None and stacks.is_too_long(since, until):  # of whose end the recorder could have told
+        return {"is_too_long": True}
     if found is None:
         return stacks.stored_stacks(asked.workspace, since, until, incident).as_json()
     return replace(found, others=stacks.others_stored(asked.workspace, since, until)).as_json()

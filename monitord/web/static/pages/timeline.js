@@ -251,6 +251,7 @@ async function showStacks(api, place, query, isWanted, origin = "stored", incide
   try {
     const got = await api.get("/api/timeline/stacks", { ...query, origin: origin === "now" ? "now" : null, incident });
     if (!isWanted()) return;
+    if (got.is_too_long) return place.replaceChildren(el("p", { class: "quiet" }, TOO_LONG));
     const isPart = Date.parse(got.since) > Date.parse(query.since) + 1000;
     const from = got.origin.kind === "now"
       ? el("p", { class: "quiet" }, got.origin.scope === "machine" ? "All processes of the machine, but this page's own." : "Your own processes alone.")
@@ -274,8 +275,7 @@ async function showStacks(api, place, query, isWanted, origin = "stored", incide
     place.replaceChildren(...[back, from, others, got.tree.total ? flameGraph(got.tree) : empty("Nothing ran in it", "The black box saw no process at work in these seconds."), ran, hottest].filter(Boolean));
   } catch (error) {
     if (!isWanted() || error.name === "AbortError") return;
-    if (error.status === 400) place.replaceChildren(el("p", { class: "quiet" }, TOO_LONG));
-    else if (error.status === 404) place.replaceChildren(el("p", { class: "quiet" }, foreign(error.message)), api.actions ? snapshot(api) : null);
+    if (error.status === 404) place.replaceChildren(el("p", { class: "quiet" }, foreign(error.message)), api.actions ? snapshot(api) : null);
     else place.replaceChildren(failure(error, () => showStacks(api, place, query, isWanted, origin, incident)));
   }
 }
