@@ -37,7 +37,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-TEXT = b"".join(b"%d;function_%d (file.py:%d)\n" % (n, n % 7, n % 100) for n in range(100_000))
+TEXT = b"".join(b"%d;function_%d (file.py:%d)\n" % (n, n % 7, n % 100) for n in range(30_000))
 
 
 @pytest.fixture
