@@ -6,12 +6,15 @@ and how many calls there were. One process for all of them: its libraries take a
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any
+
+import pyarrow
 
 from monitord.analytics.tiering import Tiering, TierLimits
 
@@ -51,5 +54,7 @@ def in_child(data_dir: str, cold_url: str, kill_at: int) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
+    pyarrow.array([])  # at its first array it loads what there is for it: not in each child anew
+    importlib.import_module("pyarrow.parquet")
     for line in sys.stdin:
         print(json.dumps(in_child(*json.loads(line))), flush=True)

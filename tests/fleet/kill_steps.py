@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+
 from tests.fleet.hosts import Host
 
 _CHANGES = {"os.rename", "os.remove", "os.utime", "os.mkdir", "os.link", "os.rmdir", "os.truncate"}
@@ -57,6 +59,7 @@ def in_child(folder: Path, dies_at: int) -> int:
 
 
 def main(template: Path, work: Path) -> None:
+    pyarrow.array([])  # at its first array it loads what there is for it: not in each child anew
     shutil.copytree(template, work / "0")
     assert in_child(work / "0", _NEVER) == 0
     count = int((work / "0" / "steps").read_text())
