@@ -66,17 +66,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         if chance.random() < 0.3:
             store.add_note(incident.correlation_id, chance.choice(NAMES) or "x", NOW)
     store.close()
-    states = [
-        RuleStatus(
-            name, TriggerMetric.CPU, Threshold(90.0, "percent"), 10.0, "armed", ProcessKey(7, 7), "x", (9.0,)
-        )
-        for name in ("cpu-hog", "io-storm", "cpu-hog")
-    ]
-    moment = datetime.now(UTC)
-    write_status(
-        folder,
-        {"rules": [asdict(one) for one in states], "rules_taken_at": moment, "taken_at": moment, "pid": 1},
-    )
+    report(folder)
     return folder
 
 
@@ -91,8 +81,24 @@ def asker(filled: Path) -> Iterator[Asker]:
         yield connected
 
 
+def report(folder: Path) -> None:
+    """What a recorder says of itself and its rules, of this moment: after a minute it would be silent."""
+    states = [
+        RuleStatus(
+            name, TriggerMetric.CPU, Threshold(90.0, "percent"), 10.0, "armed", ProcessKey(7, 7), "x", (9.0,)
+        )
+        for name in ("cpu-hog", "io-storm", "cpu-hog")
+    ]
+    moment = datetime.now(UTC)
+    write_status(
+        folder,
+        {"rules": [asdict(one) for one in states], "rules_taken_at": moment, "taken_at": moment, "pid": 1},
+    )
+
+
 @contextmanager
 def recording(folder: Path) -> Iterator[None]:
+    report(folder)
     with hold(folder / DAEMON_LOCK, "taken"):
         yield
 

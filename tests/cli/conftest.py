@@ -26,6 +26,7 @@ from monitord.model import (
     TriggerMetric,
 )
 from monitord.storage import SQLiteProfileStore, new_correlation_id, open_store
+from tests import preloaded
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
@@ -78,11 +79,12 @@ def environment(data_dir: Path, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def cli(environment: dict[str, str]) -> Cli:
-    """Run the real command line in a process of its own."""
+    """Run the real command line in a process of its own; started where Python itself is told something."""
 
     def run(*words: str, **extra: str) -> Answer:
+        is_for_python = any(name.startswith("PYTHON") for name in extra)
         result = subprocess.run(
-            [sys.executable, "-m", "monitord", *words],
+            [sys.executable, "-m", "monitord", *words] if is_for_python else preloaded.command("cli", *words),
             env={**environment, **extra},
             capture_output=True,
             timeout=PATIENCE_S,

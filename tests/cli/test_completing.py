@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from monitord.cli.commands import COMMANDS
 from monitord.cli.completing import source_of
 from monitord.cli.usage import plainly
 from monitord.storage.ids import short_id
+from tests import preloaded
 from tests.patience import PATIENCE_S
 from tests.planting import HOSTILE
 
@@ -58,7 +60,7 @@ def shell(
     """Complete the last word of a command line in a real shell; what it offers."""
     program = tmp_path / "bin/monitord"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m monitord "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(preloaded.command("cli"))} "$@"\n')
     program.chmod(0o755)
     environment = environment | {"PATH": f"{program.parent}{os.pathsep}{environment['PATH']}"}
 

@@ -19,6 +19,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
+from tests import preloaded
 from tests.patience import PATIENCE_S
 
 TRANSPORTS = ("stdio", "http")
@@ -57,8 +58,13 @@ class Asker:
         return self._run(getattr(self._client, method), *arguments)
 
 
-def command(data_dir: Path, *words: str) -> list[str]:
+def started(data_dir: Path, *words: str) -> list[str]:
+    """As `command`, with a start: whose pid, limits or sudden end matter."""
     return [sys.executable, "-m", "monitord", "--data-dir", str(data_dir), "mcp", *words]
+
+
+def command(data_dir: Path, *words: str) -> list[str]:
+    return preloaded.command("mcp", "--data-dir", str(data_dir), "mcp", *words)
 
 
 @contextmanager
@@ -84,12 +90,16 @@ def over_stdio(data_dir: Path, *words: str, mode: Any = "auto", **env: str) -> I
 class HttpServer:
     """`monitord mcp serve --http` on a free port; its words on stderr are kept."""
 
-    def __init__(self, data_dir: Path, *words: str) -> None:
+    def __init__(self, data_dir: Path, *words: str, start: Callable[..., list[str]] = command) -> None:
         self._data_dir = data_dir
         self._log = data_dir.parent / f"{data_dir.name}.mcp.log"
-        argv = command(data_dir, "serve", "--http", "--port", "0", *words)
+        argv = start(data_dir, "serve", "--http", "--port", "0", *words)
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(argv, stderr=log, stdout=log, stdin=subprocess.DEVNULL)
+            # Beside all lanes its state needed more than the two seconds in which it has to answer.
+            environment = {"MONITORD_STATE__DEADLINE_S": "60", **os.environ}
+            self.process = subprocess.Popen(
+                argv, stderr=log, stdout=log, stdin=subprocess.DEVNULL, env=environment
+            )
         self.port = self._wait_for_port()
 
     def _wait_for_port(self) -> int:

@@ -99,10 +99,11 @@ def test_the_process_that_was_captured_is_named(store: SQLiteProfileStore, tmp_p
     assert f"captured process {worker}: pid {parent.pid} itself is idle" in done["done"]
 
 
-def is_sampling(pid: int) -> bool:
-    """Whether a profiler that this server started samples already."""
+def is_sampled(pid: int) -> bool:
+    """Whether a profiler among our descendants samples this process already."""
     try:
-        return any("record" in child.cmdline() for child in psutil.Process(pid).children(recursive=True))
+        commands = [child.cmdline() for child in psutil.Process().children(recursive=True)]
+        return any({"record", str(pid)} <= {*words} for words in commands)
     except psutil.Error:
         return False  # a child that went away while it was looked at
 
@@ -123,7 +124,7 @@ def test_a_server_that_is_told_to_end_keeps_what_it_captures(
         )
         asking.start()
         deadline_s = time.monotonic() + PATIENCE_S
-        while not is_sampling(server.pid) and time.monotonic() < deadline_s:
+        while not is_sampled(burning.pid) and time.monotonic() < deadline_s:
             time.sleep(0.05)
         server.send_signal(number)
         psutil.wait_procs([server], PATIENCE_S)

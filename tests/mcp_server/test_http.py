@@ -24,7 +24,7 @@ from monitord.http_server.connections import MOST_CONNECTIONS
 from monitord.http_server.tokens import read_or_make_token
 from monitord.mcp_server.http import BODY_LIMIT_BYTES
 from monitord.storage import open_store
-from tests.mcp_server.talking import HttpServer, command
+from tests.mcp_server.talking import HttpServer, command, started
 from tests.patience import PATIENCE_S
 
 INITIALIZE = {
@@ -258,7 +258,7 @@ def test_the_token_is_nowhere_but_in_its_file(tmp_path: Path) -> None:
     open_store(data_dir).close()
     tokens = []
     for _ in range(2):
-        server = HttpServer(data_dir, "--allow-actions")
+        server = HttpServer(data_dir, "--allow-actions", start=started)
         try:
             tokens.append(server.token)
             assert (data_dir / "mcp.token").stat().st_mode & 0o777 == 0o600
@@ -356,7 +356,7 @@ def test_a_thousand_half_open_connections_shut_nobody_out(tmp_path: Path, many_d
     full comes back after a second.
     """
     open_store(tmp_path / "data").close()
-    server = HttpServer(tmp_path / "data")
+    server = HttpServer(tmp_path / "data", start=started)
     made: list[socket.socket] = []
     try:
         with ThreadPoolExecutor(64) as side_by_side:

@@ -27,7 +27,7 @@ from monitord.mcp_server.server import build
 from monitord.mcp_server.sessions import Sessions
 from monitord.storage import open_store
 from monitord.storage.state import StateUnavailableError, Storage, UserNamespace, open_state
-from tests.mcp_server.talking import Asker, HttpServer, connected
+from tests.mcp_server.talking import Asker, HttpServer, connected, started
 from tests.patience import PATIENCE_S
 
 TOKEN = "t" * 43
@@ -202,7 +202,7 @@ def test_the_real_server_remembers(server: HttpServer) -> None:
 def test_a_session_outlives_its_server(tmp_path: Path) -> None:
     """A server that is killed and started again knows its client's session, until the client ends it."""
     open_store(tmp_path / "data").close()
-    first = HttpServer(tmp_path / "data")
+    first = HttpServer(tmp_path / "data", start=started)
     try:
         session_id = Sent(first.port, first.token).open_session()
         assert Sent(first.port, first.token).call(session_id, "top_functions", limit=4)

@@ -10,11 +10,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import preloaded
 from tests.patience import PATIENCE_S
 
 
@@ -33,20 +34,33 @@ class Answer:
 
 def web_command(data_dir: Path, *words: str, before: Sequence[str] = ()) -> list[str]:
     """The words that start it, without a browser; `before` are monitord's own."""
-    program = [sys.executable, "-m", "monitord", "--data-dir", str(data_dir), *before]
-    return [*program, "web", "--no-browser", *words]
+    return [sys.executable, "-m", "monitord", *_words(data_dir, *words, before=before)]
+
+
+def forked(data_dir: Path, *words: str, before: Sequence[str] = ()) -> list[str]:
+    """As `web_command`, where its start, its pid and its limits do not matter."""
+    return preloaded.command("web", *_words(data_dir, *words, before=before))
+
+
+def _words(data_dir: Path, *words: str, before: Sequence[str]) -> list[str]:
+    return ["--data-dir", str(data_dir), *before, "web", "--no-browser", *words]
 
 
 class WebServer:
     """`monitord web` on a free port (or a socket); what it writes is kept."""
 
     def __init__(
-        self, data_dir: Path, *words: str, unix_socket: Path | None = None, before: Sequence[str] = ()
+        self,
+        data_dir: Path,
+        *words: str,
+        unix_socket: Path | None = None,
+        before: Sequence[str] = (),
+        start: Callable[..., list[str]] = forked,
     ) -> None:
         self._unix_socket = unix_socket
         self._log = data_dir.parent / f"{data_dir.name}.web.log"
         where = ["--socket", str(unix_socket)] if unix_socket else ["--port", "0"]
-        argv = web_command(data_dir, *where, *words, before=before)
+        argv = start(data_dir, *where, *words, before=before)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(argv, stderr=log, stdout=log, stdin=subprocess.DEVNULL)
         self.url, self.token = self._wait_for_address()

@@ -24,7 +24,7 @@ from monitord.web.guard import BODY_LIMIT_BYTES
 from monitord.web.routes import API, PAGES, Post
 from monitord.web.server import Place
 from tests.patience import PATIENCE_S
-from tests.web.serving import WebServer
+from tests.web.serving import WebServer, web_command
 
 STATIC = Path(__file__).parents[2] / "monitord" / "web" / "static"
 ACTIONS = [one.path.replace("{id}", "x") for one in API if isinstance(one, Post)]
@@ -270,7 +270,7 @@ def test_a_thousand_half_open_connections_shut_nobody_out(tmp_path: Path) -> Non
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
     open_store(tmp_path / "data").close()
-    server = WebServer(tmp_path / "data")
+    server = WebServer(tmp_path / "data", start=web_command)
     held: list[socket.socket] = []
     try:
         for _ in range(1050):

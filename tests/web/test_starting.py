@@ -16,7 +16,7 @@ from tests.web.serving import WebServer, web_command
 
 def test_the_token_lies_in_a_file_for_its_owner_alone_and_another_file_is_refused(tmp_path: Path) -> None:
     open_store(tmp_path / "data").close()
-    server = WebServer(tmp_path / "data")
+    server = WebServer(tmp_path / "data", start=web_command)
     server.stop()
     path = tmp_path / "data" / "web.token"
     assert (stat.S_IMODE(path.stat().st_mode), path.read_text().strip()) == (0o600, server.token)
@@ -38,7 +38,7 @@ def test_an_address_that_others_reach_is_warned_of_and_one_that_is_none_refused(
     tmp_path: Path, empty_server: WebServer
 ) -> None:
     open_store(tmp_path / "data").close()
-    server = WebServer(tmp_path / "data", "--address", "0.0.0.0")
+    server = WebServer(tmp_path / "data", "--address", "0.0.0.0", start=web_command)
     server.stop()
     assert "not encrypted" in server.log
     assert "not encrypted" not in empty_server.log
@@ -55,7 +55,7 @@ def test_a_unix_socket_is_its_owners_and_answers_to_the_names_that_were_given(tm
     leftover = socket.socket(socket.AF_UNIX)
     leftover.bind(str(place))
     leftover.close()  # as a server that was killed leaves it
-    server = WebServer(tmp_path / "data", "--name", "monitord.example", unix_socket=place)
+    server = WebServer(tmp_path / "data", "--name", "monitord.example", unix_socket=place, start=web_command)
     try:
         assert stat.S_IMODE(place.stat().st_mode) == 0o600
         assert server.host == "monitord.example"
@@ -83,7 +83,7 @@ def test_a_checkout_without_assets_says_what_to_type(tmp_path: Path) -> None:
 
 def test_it_ends_when_it_is_told_to_and_leaves_no_page_that_opens_it(tmp_path: Path) -> None:
     open_store(tmp_path / "data").close()
-    server = WebServer(tmp_path / "data")
+    server = WebServer(tmp_path / "data", start=web_command)
     assert server.ask("/api/about").json["allows_actions"] is False
     assert server.stop() in (0, -signal.SIGTERM)
     assert "Traceback" not in server.log
