@@ -75,8 +75,8 @@ def sound(
 class Summed:
     """How a view has one row of a host's day in the place of many, in files of these days.
 
-    `marker` is 0 in those that another one sums; `sum_of` says which column counts in the place of which one,
-    where it is not null. `last` is a column of the view, and what it is in a row without a sum.
+    `marker` is 0 in those that another one sums; `sum_of` says which column counts in the place of which one.
+    `last` is a column of the view, and what it is in files without sums.
     """
 
     days: Collection[str]
@@ -132,7 +132,7 @@ def _taken(
     if own not in held:
         return f"NULL::{type_} AS {quoted(name)}"
     if summed and is_summed and name in summed.sum_of:
-        return f"coalesce({quoted(summed.sum_of[name])}, {quoted(own)}) AS {quoted(name)}"
+        return f"{quoted(summed.sum_of[name])} AS {quoted(name)}"
     return f"{quoted(own)} AS {quoted(name)}"
 
 
@@ -148,7 +148,7 @@ def _part(
         f"read_parquet([{listed}], union_by_name = {not found.is_alike}, hive_partitioning = true,"
         " hive_types = {'date': DATE, 'host': VARCHAR}, file_row_number = false)"
     )
-    wanted = [f"({marker} <> 0 OR {marker} IS NULL)"] if marker else []
+    wanted = [f"{marker} > 0"] if marker else []
     if any(place and place[2] == COMPACTED for place in map(_PLACE.search, files)):
         whose = f"CASE WHEN host = '{COMPACTED}' THEN host_id ELSE host END"
         wanted.append(f"NOT ({_replaced(found.files, literal)})")

@@ -129,7 +129,7 @@ HOTSPOTS = Table(
     ),
     most_rows=2_000_000,
     sums=(
-        ("day_rows", "int64"),  # how many rows of the day this one sums; 0: it is in the sum of another one
+        ("day_rows", "int64"),  # how many rows of the day it stands for; 0: another one does
         ("day_from", "time"),  # the first hour of its process, version and source
         ("day_until", "time"),  # the last hour that it sums
         ("day_incidents", "int64"),

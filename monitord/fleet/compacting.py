@@ -130,7 +130,7 @@ def _united(table: Table, own: Mapping[str, Path], old: Sequence[Path]) -> tuple
     waiting: list[Any] = []
     with ParquetWriter(held, schema, compression="zstd", write_page_checksum=True) as writer:
         for _host, batch in heapq.merge(*streams, key=lambda each: each[0]):
-            waiting.append(_conformed(batch, schema))
+            waiting.append(_conformed(table, batch, schema))
             count += batch.num_rows
             is_full = sum(len(each) for each in waiting) >= _GROUP_ROWS
             if is_full or sum(each.nbytes for each in waiting) >= _GROUP_BYTES:
@@ -167,16 +167,21 @@ def _of_old(table: Table, path: Path, own: Mapping[str, Path]) -> Iterator[tuple
             begin = end
 
 
-def _conformed(batch: Any, schema: Any) -> Any:
-    """The same rows with all columns: those that came later are null."""
+def _conformed(table: Table, batch: Any, schema: Any) -> Any:
+    """The same rows with all columns: those that came later are null, and each row is the sum of itself."""
     import pyarrow
 
-    arrays = [
-        batch.column(field.name)
-        if field.name in batch.schema.names
-        else pyarrow.nulls(len(batch), field.type)
-        for field in schema
-    ]
+    own = {marker: name for name, marker in table.sum_of}
+    own |= {marker: table.last[1] for marker, name in own.items() if table.last and name == table.last[0]}
+    arrays = []
+    for field in schema:
+        source = own.get(field.name, field.name) if field.name not in batch.schema.names else field.name
+        if source in batch.schema.names:
+            arrays.append(batch.column(source))
+        elif table.sums and field.name == table.sums[0][0]:
+            arrays.append(pyarrow.repeat(pyarrow.scalar(1, field.type), len(batch)))
+        else:
+            arrays.append(pyarrow.nulls(len(batch), field.type))
     return pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
 
 

@@ -1,8 +1,8 @@
 """The sums of a day in a host's file of hotspots: one row stands for all hours of a function.
 
 They lie in columns behind the others of the same rows, so an earlier version reads what was always there,
-and no sum can be of other rows than its file has. What could differ from the hours by a single sample
-has no sum: numbers that can't be, and two versions of a program that ran side by side.
+and no sum can be of other rows than its file has. Where a sum could differ from the hours by a single sample
+each row stands for itself: numbers that can't be, and two versions of a program that ran side by side.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from monitord.analytics.tables import HOTSPOTS, Table
 
 Row = tuple[object, ...]
 _MOST = 10**12  # what questions take for a number of samples
-_NONE = (None,) * len(HOTSPOTS.sums)
-_ELSEWHERE = (0, *_NONE[1:])
+_ELSEWHERE = (0, *(None,) * (len(HOTSPOTS.sums) - 1))
 
 
 def with_sums(table: Table, rows: Sequence[Row]) -> list[Row]:
@@ -28,11 +27,15 @@ def with_sums(table: Table, rows: Sequence[Row]) -> list[Row]:
     for place, row in enumerate(rows):
         if row[_SOURCE] not in (None, "baseline"):  # no question counts these
             by_process.setdefault(row[_PROCESS], []).append(place)
-    sums: list[tuple[object, ...]] = [_NONE] * len(rows)
+    sums: list[tuple[object, ...]] = [_ELSEWHERE] * len(rows)
     for places in by_process.values():
         mine = {place: rows[place] for place in places}
         if all(map(_is_plain, mine.values())) and _succeed_each_other(mine.values()):
-            _sum(mine, sums)
+            found = _summed(mine)
+        else:
+            found = {}
+        for place, row in mine.items():
+            sums[place] = found.get(place) or _itself(row)
     return [(*row, *own) for row, own in zip(rows, sums, strict=True)]
 
 
@@ -58,8 +61,12 @@ def _succeed_each_other(rows: Iterable[Any]) -> bool:
     return all(one[0] < next_one[0] and one[1] <= next_one[0] for one, next_one in pairwise(in_order))
 
 
-def _sum(rows: dict[int, Any], sums: list[tuple[object, ...]]) -> None:
-    """Give the first row of each function the sum of all, and every other one a zero."""
+def _itself(row: Any) -> tuple[object, ...]:
+    return 1, row[_HOUR], row[_HOUR], row[_INCIDENTS], row[_SELF], row[_TOTAL], row[_SAMPLES]
+
+
+def _summed(rows: dict[int, Any]) -> dict[int, tuple[object, ...]]:
+    """Give the first row of each function the sum of all, and every other one a zero; {}: too large ones."""
     samples: dict[object, dict[datetime, int]] = {}
     groups: dict[tuple[object, ...], list[int]] = {}
     for place, row in rows.items():
@@ -74,13 +81,12 @@ def _sum(rows: dict[int, Any], sums: list[tuple[object, ...]]) -> None:
             sum(hours.values()),
         ]
         if max(counts) > _MOST:
-            return
+            return {}
         found |= dict.fromkeys(places, _ELSEWHERE)
         bearer = min(places, key=lambda place: (rows[place][_HOUR], place))
         until = max(rows[place][_HOUR] for place in places)
         found[bearer] = (len(places), min(hours), until, *counts)
-    for place, own in found.items():
-        sums[place] = own
+    return found
 
 
 _NAMES = [name for name, _kind in HOTSPOTS.columns]

@@ -156,7 +156,7 @@ def test_sums_are_taken_for_whole_days_and_only_there(tmp_path: Path) -> None:
     assert late[0][incidents] == 5
 
 
-def test_versions_side_by_side_and_numbers_that_can_t_be_have_no_sums() -> None:
+def test_versions_side_by_side_and_numbers_that_can_t_be_stand_for_themselves() -> None:
     """Of one process; the others have theirs."""
     good = [(hour, "job", "1", "f", "m", "a", "x.py", 1, "ring", 1, 5, 5, 10) for hour in range(3)]
     beside = [
@@ -165,9 +165,9 @@ def test_versions_side_by_side_and_numbers_that_can_t_be_have_no_sums() -> None:
         for version in "12"
     ]
     rows = rows_of_day(DAYS[0], "web1", [*good, *beside], ())
-    assert [row[len(NAMES)] for row in with_sums(HOTSPOTS, rows)] == [3, 0, 0, *[None] * 6]
+    assert [row[len(NAMES)] for row in with_sums(HOTSPOTS, rows)] == [3, 0, 0, *[1] * 6]
     odd = rows_of_day(DAYS[0], "web1", good, [(2, "process_samples", 10**12 + 1)])
-    assert [row[len(NAMES)] for row in with_sums(HOTSPOTS, odd)] == [None] * 3
+    assert [row[len(NAMES)] for row in with_sums(HOTSPOTS, odd)] == [1] * 3
 
 
 # ------------------------------------------------------------------------------------------ in a bucket
