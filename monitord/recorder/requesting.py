@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import stat
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,9 +44,9 @@ def _ask(data_dir: Path, words: Mapping[str, Any], within_s: float, goes_on: Cal
     deadline_s = time.monotonic() + within_s
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(within_s)
             with _reached(data_dir) as address:
-                connection.connect(address)
+                _connect(connection, address, deadline_s, goes_on)
+            connection.settimeout(within_s)
             connection.sendall(json.dumps(words).encode() + b"\n")
             connection.settimeout(_POLL_S)
             return _received(connection, deadline_s, goes_on)
@@ -55,6 +56,18 @@ def _ask(data_dir: Path, words: Mapping[str, Any], within_s: float, goes_on: Cal
         raise UnreachableError("it takes no requests; `monitord service restart` may help") from error
     except OSError as error:
         raise UnreachableError(f"it does not answer: {error.strerror or error}") from error
+
+
+def _connect(connection: socket.socket, address: str, deadline_s: float, goes_on: Callable[[], bool]) -> None:
+    """Stand in line where others wait to be heard: a connect that may not block is refused at once then."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 1, 0))  # struct timeval
+    while True:
+        try:
+            connection.connect(address)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline_s or not goes_on():
+                raise
 
 
 def _received(connection: socket.socket, deadline_s: float, goes_on: Callable[[], bool]) -> bytes:

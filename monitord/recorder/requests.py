@@ -16,8 +16,9 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ ANSWER_BYTES = 16 << 20
 _LINE_BYTES = 4096
 REASON = 300
 _WAITING = 8  # that are not heard yet
+_OF_ONE_USER, _OF_OTHERS = 8, 32  # heard at once; the owner's are answered first
+_LET_IN_AT_ONCE, _NEXT_WITHIN_MS = 256, 2
 _HEARD_WITHIN_S, _SENT_WITHIN_S = 0.5, 3.0
 # After an answer nobody gets one for this long, or ten times the CPU that it took: about a tenth of a core.
 _REST_S, _REST_TIMES, _LONGEST_REST_S = 1.0, 10.0, 5.0
@@ -77,27 +80,30 @@ class RequestServer:
             listener.close()
 
     def _serve(self, listener: socket.socket, closing: threading.Event) -> None:
-        counted_s = time.thread_time()
+        counted_s, callers = time.thread_time(), list[_Caller]()
         while not closing.is_set():
             try:
-                connection, _address = listener.accept()
-            except OSError:  # closed, or there are no descriptors left
+                _hear(listener, callers, self._rests_until_s)
+            except (OSError, ValueError):  # closed, or there are no descriptors left
                 closing.wait(_NO_DESCRIPTORS_S)
                 continue
-            with connection, contextlib.suppress(OSError):  # who asked may be gone
-                self._answer(connection, closing)
+            heard = [one for one in callers if one.is_heard and self._rests_until_s <= time.monotonic()]
+            if caller := min(heard, key=lambda one: not one.is_owner, default=None):
+                callers.remove(caller)
+                with caller.connection as connection, contextlib.suppress(OSError):  # who asked may be gone
+                    self._answer(caller.said.partition(b"\n")[0], connection)
             # After what is refused, or hangs up, too: else a loop of such keeps a core busy. What accepting
             # and resting take counts with the next one.
             used_s = time.thread_time() - counted_s
             counted_s += used_s
             closing.wait(min(_REST_TIMES * used_s, _LONGEST_REST_S))
+        for one in callers:
+            one.connection.close()
 
-    def _answer(self, connection: socket.socket, closing: threading.Event) -> None:
-        connection.settimeout(_HEARD_WITHIN_S)
-        head, _rest = first_line(connection, time.monotonic() + _HEARD_WITHIN_S)
+    def _answer(self, head: bytes, connection: socket.socket) -> None:
         refused, answer = None, None
         try:
-            answer = self._answer_to(head, connection, closing)
+            answer = self._answer_to(head, connection)
         except MonitordError as error:
             refused = str(error)
         except Exception as error:  # noqa: BLE001 - around one request: who asked is told why
@@ -109,13 +115,12 @@ class RequestServer:
         elif answer is not None:
             connection.sendall(json.dumps({"bytes": len(answer)}).encode() + b"\n" + answer)
 
-    def _answer_to(self, head: bytes, connection: socket.socket, closing: threading.Event) -> bytes | None:
+    def _answer_to(self, head: bytes, connection: socket.socket) -> bytes | None:
         """None: nobody waits for it any more."""
         request = read_request(head)
         if isinstance(request, SnapshotRequest):
             _require_owner(connection)
-        closing.wait(max(0.0, self._rests_until_s - time.monotonic()))
-        if closing.is_set() or _is_gone(connection):
+        if _is_gone(connection):
             return None
         used_s = _used_s()
         try:
@@ -218,12 +223,85 @@ def opened(path: Path, flags: int) -> Iterator[int]:
         os.close(descriptor)
 
 
+@dataclass(slots=True, eq=False)
+class _Caller:
+    """Who has connected, and what was said so far: a line, or all there is, if it `is_heard`."""
+
+    connection: socket.socket
+    user: int
+    until_s: float
+    said: bytes = b""
+    is_heard: bool = False
+
+    @property
+    def is_owner(self) -> bool:
+        return self.user in (0, os.geteuid())
+
+    def hear(self) -> None:
+        try:
+            piece = self.connection.recv(_LINE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        self.said += piece
+        self.is_heard = not piece or b"\n" in self.said or len(self.said) > _LINE_BYTES
+
+
+def _hear(listener: socket.socket, callers: list[_Caller], rests_until_s: float) -> None:
+    """Wait for somebody new, a word, or the end of a rest that somebody waits for. Raises OSError.
+
+    All who stand in line are let in, so that nobody stands behind others while they are answered. Who is
+    silent goes in time, and before that where he, or all, are too many: the oldest first.
+    """
+    silent = {one.connection.fileno(): one for one in callers if not one.is_heard}
+    ends_s = [one.until_s for one in silent.values()]
+    ends_s += [rests_until_s] if len(silent) < len(callers) else []
+    poller = select.poll()
+    for descriptor in (listener.fileno(), *silent):
+        poller.register(descriptor, select.POLLIN)
+    wait_ms = max(0.0, min(ends_s) - time.monotonic()) * 1000 if ends_s else None
+    for descriptor, _events in poller.poll(wait_ms):
+        if descriptor in silent:
+            silent[descriptor].hear()
+        else:
+            _let_in(listener, callers)
+    now_s = time.monotonic()
+    _hang_up(callers, [one for one in callers if not one.is_heard and one.until_s <= now_s])
+
+
+def _let_in(listener: socket.socket, callers: list[_Caller]) -> None:
+    line = select.poll()
+    line.register(listener, select.POLLIN)
+    for _number in range(_LET_IN_AT_ONCE):
+        connection, _address = listener.accept()
+        connection.setblocking(False)
+        callers.append(_Caller(connection, _user_of(connection), time.monotonic() + _HEARD_WITHIN_S))
+        callers[-1].hear()
+        gone = [one for one in callers if one.user == callers[-1].user][:-_OF_ONE_USER]
+        gone += [one for one in callers if not one.is_owner][:-_OF_OTHERS]
+        _hang_up(callers, gone)
+        if not line.poll(_NEXT_WITHIN_MS):
+            return
+
+
+def _hang_up(callers: list[_Caller], gone: Sequence[_Caller]) -> None:
+    for one in gone:
+        if one in callers:
+            callers.remove(one)
+            one.connection.close()
+
+
+def _user_of(connection: socket.socket) -> int:
+    if _PEER is None:
+        return os.geteuid()
+    _pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, _PEER, 12))
+    return int(uid)
+
+
 def _require_owner(connection: socket.socket) -> None:
     """Raise PermissionDeniedError for who may only read: of a snapshot an incident is stored."""
-    if _PEER is None:
-        return
-    _pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, _PEER, 12))
-    if uid not in (0, os.geteuid()):
+    if _user_of(connection) not in (0, os.geteuid()):
         raise PermissionDeniedError("it is another user's; try sudo")
 
 

@@ -248,6 +248,55 @@ def test_who_connects_and_is_silent_keeps_the_others_waiting_for_moments_alone(f
         one.close()
 
 
+CROWD = """
+import os, socket, sys, threading, time
+os.setgroups([4343]); os.setgid(4242); os.setuid(4242)
+
+def crowd():
+    while True:
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.connect(sys.argv[1])
+                connection.sendall(sys.argv[2].encode())
+                print("in", flush=True)
+                time.sleep(5)
+            except OSError:
+                pass
+
+for _ in range(100):
+    threading.Thread(target=crowd, daemon=True).start()
+time.sleep(600)
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("words", ["", '{"since_ns": 1, "until_ns": 2}\n'])
+def test_a_crowd_of_the_stores_group_keeps_its_owner_waiting_for_moments_alone(
+    tmp_path_factory: pytest.TempPathFactory, box: Box, words: str
+) -> None:
+    """A hundred at once that are silent, or ask and never read, connect again and again."""
+    top = tmp_path_factory.getbasetemp()
+    for above in (top, top.parent):
+        above.chmod(0o755)
+    data_dir = tmp_path_factory.mktemp("crowded")
+    os.chown(data_dir, 0, 4343)
+    data_dir.chmod(0o2750)
+    box.answer = b"x" * ANSWER_BYTES
+    server = RequestServer(data_dir, lambda _request: None, box.document)
+    server.open()
+    crowd = [sys.executable, "-c", CROWD, str(data_dir / SOCKET), words]
+    with subprocess.Popen(crowd, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            for _ in range(20):
+                process.stdout.readline()
+            for _ in range(2):
+                assert timed(lambda: ask_snapshot(data_dir, REQUEST, PATIENCE_S)) < 60
+        finally:
+            process.kill()
+    server.close()
+
+
 def test_who_does_not_read_its_answer_keeps_the_others_waiting_for_moments_alone(
     folder: Path, box: Box
 ) -> None:
