@@ -20,11 +20,12 @@ class Likeness:
     view: IncidentView
     found: Sequence[SimilarIncident]
 
-    @property
-    def in_words(self) -> str:
-        """Return "third time this week", "" where it was the first, or where it is not known."""
+    def in_words(self, what: str) -> str:
+        """Say that `what` "was the third time this week"; "" where it was the first, or it is not known."""
         record = self.view.record
-        return time_this_week(record.times_this_week, record.times_this_week_at_least)
+        words = time_this_week(record.times_this_week, record.times_this_week_at_least)
+        verb = "came" if record.times_this_week is None else "was the"
+        return f"{what} {verb} {words}" if words else ""
 
 
 def similar(workspace: Workspace, name: str) -> Likeness:

@@ -57,5 +57,5 @@ def similar(
         for each, row in zip(likeness.found, rows, strict=False)
     ]
     page(draw(_COLUMNS, cells, width=width(), style=context.style(), header=True), allowed=not no_pager)
-    if likeness.in_words:
-        say(f"{short_id(likeness.view.correlation_id)} was the {likeness.in_words}")
+    if again := likeness.in_words(short_id(likeness.view.correlation_id)):
+        say(again)

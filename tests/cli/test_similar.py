@@ -149,6 +149,8 @@ def test_what_came_too_often_to_be_counted_came_at_least_so_often(
     assert (newest["times_this_week"], newest["times_this_week_at_least"]) == (None, 3)
     assert "at least 3 times this week" in here("show", newest["correlation_id"]).out
     assert "≥3×" in here("recent").out
+    again = here("similar", newest["correlation_id"])
+    assert f"{newest['correlation_id'][:8]} came at least 3 times this week" in again.out + again.err
     with StoreReader(store.data_dir) as reader:
         message = incident_message(incident_with_times(reader, newest["correlation_id"]), is_ready=True)
     assert "at least 3 times this week" in message.text

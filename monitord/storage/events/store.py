@@ -261,7 +261,7 @@ def _filter(wanted: EventFilter | None, filters: dict[str, Any]) -> EventFilter:
 
 
 def _make_roomy(raw: Any, _record: object) -> None:
-    """A file of events alone is not bound to the small cache and WAL of the daemon, which cost a half.
+    """A file of events alone is not bound to the small cache and WAL of the daemon, which cost a third.
 
     A batch of samples changes a page of the index of pids for nearly each of its processes, the next batch
     the same pages. They reach the file once for all batches in the WAL; a WAL that keeps its length is

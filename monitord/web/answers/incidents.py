@@ -110,7 +110,7 @@ def alike(asked: Question) -> dict[str, Any]:
         similar_row(each) | {"name": display_name(each.span.process_name, each.span.command_line)}
         for each in found.found[:_ALIKE]
     ]
-    return {"rows": rows, "more": len(found.found) - len(rows), "again": found.in_words}
+    return {"rows": rows, "more": len(found.found) - len(rows), "again": found.in_words("It")}
 
 
 def flame_graph(asked: Question) -> Text:

@@ -185,7 +185,7 @@ function alike(path, api) {
   const made = section("Incidents like this one", loading("Looking for incidents like it…"));
   api.get(`${path}/similar`).then((told) => {
     const body = table({
-      caption: told.again ? `It was the ${told.again}` : "The most alike first", rows: told.rows, columns: [
+      caption: told.again || "The most alike first", rows: told.rows, columns: [
         { title: "Incident", cell: (each) => incidentLink(each.correlation_id) },
         { title: "When", cell: (each) => when(each.raised_at) },
         { title: "Process", cell: (each) => foreign(each.name) },
