@@ -158,7 +158,7 @@ def _held(parts: Any, pipeline: Pipeline, count: int) -> dict[str, float]:
     return {
         "incidents": count,
         "mib": own_rss_bytes() / 2**20,
-        "waiting": parts.keeper.waiting_count,
+        "waiting": parts.pending.waiting_count,
         "writes": parts.writer.depth,
         "tracks": sum(len(judge.tracks) for judge in parts.detector._judges),
         "looks": len(parts.first_looks._pending),
