@@ -137,6 +137,8 @@ own = [name for kind in made for name in ("__repr__", "__setattr__", "__delattr_
        if getattr(vars(kind).get(name), "__code__", None) and vars(kind)[name].__code__.co_filename == "<string>"]
 assert len(made) > 100 and own == [], (len(made), own)
 
+assert loaded.Told.method.__qualname__ == "method" and loaded.Told.Inner.__qualname__ == "Told.Inner"
+
 documented = (loaded.plain, loaded.Told.Inner, loaded.Told.method, loaded.Kept.twice)
 assert [one.__doc__ for one in documented] == [None] * 4
 assert loaded.TEXT == "This module's own." and loaded.Told.same == "Of a class."
