@@ -152,6 +152,7 @@ for rarely_used in ("tokenize", "ipaddress", "bz2", "lzma", "ssl", "tempfile"):
 import dataclasses  # noqa: E402
 import inspect  # noqa: E402
 import logging  # noqa: E402
+import pathlib  # noqa: E402
 from concurrent.futures import BrokenExecutor  # noqa: E402
 
 
@@ -167,6 +168,23 @@ class _InspectOfDataclasses(ModuleType):
 
 
 dataclasses.inspect = _InspectOfDataclasses("inspect")  # type: ignore[attr-defined]
+
+
+class _SysOfPathlib(ModuleType):
+    """sys, but the parts of a path are not made names of the interpreter.
+
+    Names that come and go fill its table, which then doubles, for good: 1 MB after some 80 captures.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys, name)
+
+    @staticmethod
+    def intern(part: str) -> str:
+        return part
+
+
+pathlib.sys = _SysOfPathlib("sys")  # type: ignore[attr-defined]
 
 # SQLAlchemy, APScheduler and structlog each import asyncio, and ask it these two questions at most: 1.5 MB.
 later("asyncio", iscoroutine=inspect.iscoroutine, iscoroutinefunction=inspect.iscoroutinefunction)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -270,6 +271,7 @@ def _both(told: Callable[[str], object], errands: Errands) -> Callable[[str], ob
     def settled(correlation_id: str) -> None:
         told(correlation_id)
         errands.settled()
+        gc.collect()  # saving leaves cycles, for which the collector would wait until they are megabytes
 
     return settled
 

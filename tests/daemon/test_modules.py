@@ -143,6 +143,17 @@ def test_nothing_that_waits_was_wanted_by_the_imports() -> None:
     assert told(code) == "[]\nTrue False"
 
 
+def test_parts_of_paths_are_no_names_of_the_interpreter() -> None:
+    """Its table of names never shrinks, and doubles when enough have come, also if they are gone by then."""
+    code = (
+        "from pathlib import Path\n"
+        "part = Path('/proc/' + ''.join(['a part ', 'of a path'])).name\n"
+        "other = ''.join(['a part of ', 'a path'])\n"
+        "print(part == other, sys.intern(other) is part, Path('/a/b') / 'c', Path('x').resolve().is_absolute())"
+    )
+    assert told(code) == "True False /a/b/c True"
+
+
 def test_the_number_of_modules_does_not_creep() -> None:
     """Each costs memory for months. A higher limit is a decision: see what came in, and whether it must stay.
 
