@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import secrets
 import stat
+import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitord import procfs
 from monitord.analytics.tables import Kind, Table
 from monitord.durable import synchronise, synchronise_folder
 from monitord.errors import StorageError
@@ -30,6 +34,8 @@ _OLD = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 # What one group of rows may unpack to. Ours are far below; a file that says more is not read.
 _GROUP_LIMIT_BYTES = 256 << 20
 _GROUP_LIMIT_ROWS = 1_000_000
+_UNPACKED_BYTES = 1 << 30
+_BOUNDED = threading.Lock()
 _FILE_LIMIT_ROWS = 100_000_000
 
 
@@ -108,13 +114,32 @@ def is_sound(path: Path, table: Table, most_rows: int | None = None) -> bool:
     """
     rows = 0
     try:
-        for batch in batches(table, path):
-            rows += batch.num_rows
-            if most_rows is not None and rows > most_rows:
-                return False
-    except StorageError:
+        with _bounded_memory():
+            for batch in batches(table, path):
+                rows += batch.num_rows
+                if most_rows is not None and rows > most_rows:
+                    return False
+    except (StorageError, MemoryError):
         return False
     return True
+
+
+@contextmanager
+def _bounded_memory() -> Iterator[None]:
+    """For the block: a footer says how much its groups unpack to, and may lie; the kernel counts."""
+    if sys.platform != "linux":  # macOS has no such limit
+        yield
+        return
+    with _BOUNDED:  # the limit is the whole process'
+        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        held = 1024 * int(procfs.status_of(os.getpid()).get("VmData", "0 kB").split()[0])
+        limits = (held + _UNPACKED_BYTES, soft, hard)
+        most = min(one for one in limits if one != resource.RLIM_INFINITY)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def _write(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from monitord.analytics.parquet import is_sound, read, schema_of, write_table
-from monitord.analytics.tables import HOTSPOTS, MACHINE_MINUTES, TABLES, Kind, Table
+from monitord.analytics.tables import EVENTS, HOTSPOTS, MACHINE_MINUTES, TABLES, Kind, Table
 from monitord.errors import StorageError
 
 AT = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
@@ -181,6 +183,47 @@ def test_values_that_no_column_of_ours_holds_make_a_file_unsound(
     assert not is_sound(path, table)
     with pytest.raises(StorageError, match="damaged"):
         list(read(path, table))
+
+
+CHECKING = """
+import sys
+from pathlib import Path
+from monitord.analytics.parquet import is_sound
+from monitord.analytics.tables import EVENTS
+print(is_sound(Path(sys.argv[1]), EVENTS), open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA is Linux's")
+def test_a_footer_that_lies_about_how_much_there_is_costs_bounded_memory(tmp_path: Path) -> None:
+    """Texts of 80 MB in 20 kB, in a group that says it has a hundred bytes."""
+    schema, text = schema_of(EVENTS), "A" * (80 << 20)
+    cells = {"string": text, "timestamp[us, tz=UTC]": datetime(2026, 11, 1, tzinfo=UTC)}
+    row = [pyarrow.array([cells.get(str(field.type), 1)], field.type) for field in schema]
+    path = tmp_path / "2026-11-01.parquet"
+    pyarrow.parquet.write_table(
+        pyarrow.Table.from_arrays(row, schema=schema), path, compression="zstd", use_dictionary=False
+    )
+    size = pyarrow.parquet.read_metadata(path).row_group(0).total_byte_size
+    content, told, lie = path.read_bytes(), varint(2 * size), varint(200)
+    lie = lie[:-1] + bytes([lie[-1] | 128]) + b"\x80" * (len(told) - len(lie) - 1) + b"\0"
+    at = content.rindex(told)
+    path.write_bytes(content[:at] + lie + content[at + len(told) :])
+    assert pyarrow.parquet.read_metadata(path).row_group(0).total_byte_size == 100
+    done = subprocess.run(
+        [sys.executable, "-c", CHECKING, str(path)], capture_output=True, text=True, check=True
+    )
+    is_it_sound, peak_kb = done.stdout.split()
+    assert is_it_sound == "False"
+    assert int(peak_kb) < 1_400_000
+
+
+def varint(number: int) -> bytes:
+    """As Thrift's compact protocol writes it."""
+    found = b""
+    while number > 127:
+        found, number = found + bytes([number & 127 | 128]), number >> 7
+    return found + bytes([number])
 
 
 def test_a_small_file_that_unpacks_to_much_is_refused_before_it_does(tmp_path: Path) -> None:
