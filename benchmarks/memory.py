@@ -9,8 +9,7 @@ read is parsed in child processes, so its length hardly matters. Figures are res
 
 Only what comes after the warm-up is a slope. Ticks are a second apart, and what looks back over five or ten
 minutes (the ring, the rules of growth) looks back 150 ticks here, as the ring does by default: full after 50
-captures. And the interpreter's table of known names doubles once, after 55 to 65 captures, from 0.4 to 1 MiB
-(with 60,000 names taken in at the start, that step is not there). On a machine too busy for a capture every
+captures. On a machine too busy for a capture every
 three seconds it ends after eight minutes, with what there is by then.
 """
 
