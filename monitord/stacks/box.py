@@ -1,7 +1,7 @@
 """The black box: what every process ran lately, in the kernel's ring, and the Python stacks of the hottest.
 
 One thread wakes four times a second, reads what is new in the ring, and the Python stacks of the few threads
-that ran most. What is newly hot makes it wake twice as often; an allowance of CPU that is spent, more seldom.
+that ran most. What is newly hot makes it wake twice as often, unless its allowance of CPU is spent.
 While nothing runs, it sleeps until a CPU has a few samples. Whatever fails in it costs the box alone.
 """
 

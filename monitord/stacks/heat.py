@@ -16,9 +16,9 @@ _YOUNGEST_S, _YOUNGEST_IN_NEED_S = 0.4, 2.0  # most that are younger end at once
 _ATTACHED_EVERY_S = 2.0
 _AT_MOST_IN_NEED = 4
 _CPU_SHARE, _CPU_SAVED_S = 0.004, 0.1  # of one core; so much is saved at most, and so much owed
-# A look costs five times what it would if it were not the first for so long: seldom is cheap. A stack is the
-# word of a quarter of a second before and after it: two looks in need leave no gap.
-_PAUSE_NEW_S, PAUSE_S, _PAUSE_IN_NEED_S = 0.125, 0.25, 0.4
+# A look costs five times what it would if it were not the first for so long: seldom is cheap. But a stack is
+# the word of a quarter of a second before and after it: a longer pause would leave what had it read without.
+_PAUSE_NEW_S, PAUSE_S = 0.125, 0.25
 
 
 class Heat:
@@ -73,7 +73,7 @@ class Heat:
 class Allowance:
     """CPU seconds that the thread may use: so many a second, and a little that was saved.
 
-    Once they are spent, stacks of known processes are read on, fewer and less often; of new ones only what
+    Once they are spent, stacks of known processes are read on, but fewer; of new ones only what
     has lived for a while is attached to, one in two seconds.
     """
 
@@ -97,9 +97,7 @@ class Allowance:
 
     def pause_s(self, *, is_new: bool) -> float:
         """How long until the next look; `is_new`: something is read that was not until a moment ago."""
-        if self.is_spent:
-            return _PAUSE_IN_NEED_S
-        return _PAUSE_NEW_S if is_new else PAUSE_S
+        return _PAUSE_NEW_S if is_new and not self.is_spent else PAUSE_S
 
     def least_age_s(self, is_watched: bool) -> float:
         """How old a process must be to be attached to now."""
