@@ -166,6 +166,12 @@ class ColdTier:
             self._days[table.name] = found
         return self._days[table.name]
 
+    def list_anew(self, table: Table) -> None:
+        """Forget what was listed of a table: another process has tiered meanwhile."""
+        self._days.pop(table.name, None)
+        if self.objects is not None:
+            self._state = _read_state(self.data_dir)
+
     def _listed(self, folder: str) -> Iterator[tuple[str, ObjectInfo]]:
         assert self.objects is not None  # noqa: S101  it is open by then
         for info in self.objects.list(folder):

@@ -137,7 +137,10 @@ class _Day:
     def answer(
         self, merge: Merge, cold: ColdTier, scratch: Path, on_damage: Callable[[str], object]
     ) -> Iterator[Path]:
-        base = self.warm or cold.fetch(self.table, self.day, scratch, on_damage)
+        warm = self.warm if self.warm is not None and os.path.lexists(self.warm) else None
+        if warm is None and self.warm is not None:  # it went on to the bucket since it was listed
+            cold.list_anew(self.table)
+        base = warm or cold.fetch(self.table, self.day, scratch, on_damage)
         if base is not None and is_current(self.table, base, self.mark) and not self.forgotten:
             yield base
             return

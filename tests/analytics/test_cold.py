@@ -15,14 +15,18 @@ import pytest
 from monitord.actions.querying import Question, asked
 from monitord.actions.workspace import Workspace
 from monitord.analytics import cold
-from monitord.analytics.cold import host_id
-from monitord.analytics.tables import INCIDENTS, TABLES
+from monitord.analytics.cold import ColdTier, host_id
+from monitord.analytics.merging import Merge
+from monitord.analytics.parquet import read
+from monitord.analytics.rows import version_unknown
+from monitord.analytics.tables import EVENTS, INCIDENTS, TABLES
 from monitord.analytics.tiering import Tiering, TierLimits
-from monitord.analytics.tiers import warm_days
+from monitord.analytics.tiers import _Day, day_path, warm_days
 from monitord.errors import StorageError
-from monitord.model import Incident
+from monitord.model import Event, EventType, Incident
 from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.objects import open_objects
+from monitord.storage.past import PastReader
 from tests.analytics.test_tiering import all_told, told
 from tests.servers import S3Server
 
@@ -235,3 +239,25 @@ def test_everything_of_every_table_is_told_once_from_the_bucket(
     before = all_told(data_dir)
     tier(data_dir, f"file://{tmp_path}/cold")
     assert all_told(data_dir, f"file://{tmp_path}/cold") == before
+
+
+def test_a_day_that_goes_on_while_a_question_is_asked_is_read_in_the_bucket(tmp_path: Path) -> None:
+    """It was listed in the warm tier, and not in the bucket; the file that is gone is not called damaged."""
+    data_dir, bucket, now = tmp_path / "data", tmp_path / "bucket", datetime.now(UTC)
+    bucket.mkdir(mode=0o700)
+    url = f"file://{bucket}"
+    with closing(open_store(data_dir)) as store:
+        ago = [now - timedelta(days=days) for days in (1, 3)]
+        store.events.store_events([Event(EventType.HOTSPOT, at, pid=1, function="f") for at in ago])
+    Tiering(data_dir, TierLimits(50_000_000, 90, url)).run()
+    first, _last = warm_days(data_dir, EVENTS)
+    early, said = ColdTier.opened(url, data_dir), list[str]()
+    with PastReader(data_dir) as reader, closing(early):
+        assert early.days(EVENTS) == {}
+        Tiering(data_dir, TierLimits(50_000_000, 1, url)).run()
+        merge = Merge(reader, host_id(), frozenset(), version_unknown)
+        here = _Day(EVENTS, first, None, day_path(data_dir, EVENTS, first), frozenset())
+        rows = [
+            row for path in here.answer(merge, early, tmp_path, said.append) for row in read(path, EVENTS)
+        ]
+    assert (len(rows), said) == (1, [])
