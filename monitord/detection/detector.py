@@ -15,7 +15,7 @@ from monitord.detection.baselines import Baselines
 from monitord.detection.demands import demand_of, watched_by
 from monitord.detection.explanations import RecentProcesses, disabled, explain_rule
 from monitord.detection.judges import Findings, RuleJudge, owner_of
-from monitord.detection.oom import one_incident_a_kill
+from monitord.detection.oom import OomKillMeter, one_incident_a_kill
 from monitord.detection.passes import Pass
 from monitord.errors import ConfigError
 from monitord.model import (
@@ -56,7 +56,7 @@ class Detector:
         self._judges: list[RuleJudge] = []
         self._rules: tuple[Rule, ...] = ()
         self._demand: tuple[int, Demand] | None = None  # of busy rules too, but for whom they watch
-        self._ended: list[Alert] = []  # above a threshold; a kill of them may be counted a pass later
+        self._ended: list[Alert] = []  # above a threshold; a kill of them may be told later
         self._dropped: tuple[Arming, ...] = ()  # armed by rules since removed: disarmed with the next pass
         self.replace_rules(rules)
         if memory is not None:
@@ -81,7 +81,8 @@ class Detector:
             for rule in rules
             if rule.is_enabled
         ]
-        self._counts_kills = any(judge.rule.metric is TriggerMetric.OOM_KILL for judge in self._judges)
+        meters = [judge.meter for judge in self._judges]
+        self._kills = [meter for meter in meters if isinstance(meter, OomKillMeter)]
         self._rules = tuple(rules)
         self._demand = None
 
@@ -114,8 +115,9 @@ class Detector:
             alerts = [self._with_cause(alert) for alert in alerts]
         ended = self._forget(look, found) if look.exited else []
         if alerts or ended or self._ended:
-            alerts, self._ended = one_incident_a_kill(alerts, ended, self._ended)
-        if is_gap or not self._counts_kills:
+            goes_on = any(kill.is_waiting for kill in self._kills)
+            alerts, self._ended = one_incident_a_kill(alerts, ended, self._ended, goes_on=goes_on)
+        if is_gap or not self._kills:
             alerts, self._ended = alerts + self._ended, []
         dropped, self._dropped = self._dropped, ()
         return DetectionResult(

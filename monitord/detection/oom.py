@@ -29,6 +29,11 @@ class OomKillMeter:
         self._since_s = 0.0
         self._was_waited_for = False  # a complete pass has shown that the victim is still there, or unknown
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether kills were counted whose victims are not all known yet."""
+        return self._kills > 0
+
     def readings(self, look: Pass, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
         gone = [self._large.pop(key) for key in look.exited if key in self._large]
         victims = gone + self._gone
@@ -111,12 +116,12 @@ def _likelihood(process: ProcessRates, memory_total_bytes: int) -> float:
 
 
 def one_incident_a_kill(
-    alerts: Sequence[Alert], ended: Sequence[Alert], waited: Sequence[Alert]
+    alerts: Sequence[Alert], ended: Sequence[Alert], waited: Sequence[Alert], *, goes_on: bool
 ) -> tuple[list[Alert], list[Alert]]:
     """Join what the kernel's counter and what rules about memory say of the same victim.
 
-    `ended` disappeared above a threshold in this pass, `waited` in the last: the counter may follow a pass
-    later. Gives what is raised now, and what still waits for it.
+    `ended` disappeared above a threshold in this pass, `waited` before: the counter may follow a pass later,
+    and while `goes_on` what it counted waits for a victim. Gives what is raised now, and what still waits.
     """
     raised, joined = list(alerts), list[Alert]()
     for end in (*waited, *ended):
@@ -130,8 +135,11 @@ def one_incident_a_kill(
         else:  # the kill's own row would be an earlier one's: this one is raised by the rule about its memory
             raised[index] = replace(kill, counts_with=end.rule)
             raised.append(replace(end, reason=f"{end.reason.partition(';')[0]}; {kill.reason}"))
-    raised += [end for end in waited if end not in joined]
-    return raised, [end for end in ended if end not in joined]
+    waits = [end for end in (*waited, *ended) if end not in joined]
+    if not goes_on:
+        raised += [end for end in waits if end in waited]
+        waits = [end for end in waits if end not in waited]
+    return raised, waits
 
 
 def _is_kill_of(alert: Alert, target: ProcessKey | None) -> bool:

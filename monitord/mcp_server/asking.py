@@ -290,8 +290,10 @@ class Asking:
 
 
 def _listed(record: ProfileRecord) -> dict[str, Any]:
-    """A row of a list: without the reason, which `get_incident` tells, so that fifty fit an answer."""
-    return {key: value for key, value in row(record).items() if key != "reason"}
+    """A row of a list, without the reason (`get_incident` tells it) and a number twice, so that fifty fit."""
+    told = row(record)
+    left_out = {"reason"} if told["times_this_week"] is None else {"reason", "times_this_week_at_least"}
+    return {key: value for key, value in told.items() if key not in left_out}
 
 
 def _offset(cursor: str | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -264,6 +265,18 @@ def test_who_ended_in_the_same_moment_is_not_blamed_while_the_victim_is_waited_f
     present = [in_group(7, 90, None), in_group(8, 60, "/a")]
     (alert,) = alerts(OOM, killing(present, ({"/a": 1}, (7,)), ({}, (8,)), NOTHING))
     assert alert.target == ProcessKey(8, 1)
+
+
+def test_a_kill_elsewhere_that_is_waited_for_does_not_part_a_victim_from_its_rule() -> None:
+    """What its rule about memory says of it is told with its kill, however many passes that takes."""
+    hog = replace(in_group(7, 1500, "/a"), key=BURNER, name="burn.py")
+    passes = killing([hog, in_group(8, 60, "/b")], ({"/a": 1, "/b": 1}, ()), *[NOTHING] * 3, ({}, (8,)))
+    passes[3] = replace(passes[3], exited=frozenset({BURNER}))
+    said = [alert for verdict in verdicts(Detector([OOM, MEMORY]), passes) for alert in verdict.alerts]
+    (of_hog,) = [alert for alert in said if alert.target == BURNER]
+    assert "in the group /a; " in of_hog.reason
+    assert "disappeared while it held at least 1 GiB" in of_hog.reason
+    assert "p8 (pid 8)" in of_hog.reason
 
 
 def test_kills_in_several_groups_are_told_of_each() -> None:
