@@ -12,6 +12,7 @@ import pytest
 from monitord.actions import desktop
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError
 from tests.actions.desktops import a_desktop
+from tests.strangers import let_in
 
 
 @contextmanager
@@ -26,8 +27,7 @@ def a_person() -> Iterator[None]:
 
 @pytest.fixture
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    let_in(tmp_path)
     os.chown(tmp_path, 65534, 65534)
     return a_desktop(tmp_path, monkeypatch)
 

@@ -18,6 +18,7 @@ from monitord.actions.exporting import write_export
 from monitord.actions.files import write_file
 from monitord.errors import MonitordError, PermissionDeniedError
 from tests.patience import PATIENCE_S
+from tests.strangers import let_in
 
 SLOWLY = """
 import sys, time
@@ -50,8 +51,7 @@ def somebody_else() -> Iterator[None]:
 @pytest.mark.root
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 def test_a_missing_right_is_one(tmp_path: Path, write: Callable[[Path], None]) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    let_in(tmp_path)
     with somebody_else(), pytest.raises(PermissionDeniedError, match="cannot write"):
         write(tmp_path / "made.json")
     assert list(tmp_path.iterdir()) == []

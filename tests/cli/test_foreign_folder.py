@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +19,11 @@ _NOBODY = 65534
 
 
 @pytest.fixture
-def stranger(store, data_dir: Path) -> Iterator[None]:
-    """An ordinary user, who may not read the lock."""
+def stranger(store, data_dir: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """An ordinary user, who may not read the lock; what else a test needs was made before."""
     (data_dir / DAEMON_LOCK).touch(mode=0o600)
+    for name in ("getpass", "statistics", "tarfile"):  # the interpreter's own files may be closed to him
+        importlib.import_module(name)
     os.seteuid(_NOBODY)
     yield
     os.seteuid(0)

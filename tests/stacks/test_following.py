@@ -16,6 +16,7 @@ from monitord.perf_events import records
 from monitord.stacks import rings
 from monitord.stacks.rings import Rings
 from tests.stacks.programs import burner, count_rings, functions_of, named, one_cpu
+from tests.strangers import let_in
 
 ROOM = Path(rings.__file__).parents[2]
 
@@ -53,10 +54,7 @@ def test_an_ordinary_user_has_the_stacks_of_processes_he_follows_and_of_what_the
     level = int(Path("/proc/sys/kernel/perf_event_paranoid").read_text())
     if level not in (1, 2):
         pytest.skip(f"perf_event_paranoid is {level}, and this is about 2")
-    tmp_path.chmod(0o755)
-    for folder in tmp_path.parents:
-        if folder != Path("/tmp") and folder.stat().st_uid == os.getuid() and folder.is_relative_to("/tmp"):
-            folder.chmod(0o755)
+    let_in(tmp_path)
     program = burner(tmp_path)
     answer = run_as_ordinary(ORDINARY, str(program))
     assert answer["machine"] in (errno.EACCES, errno.EPERM)

@@ -23,6 +23,7 @@ from monitord.storage.queries import StoreReader
 from monitord.storage.sharing import share_with_group
 from monitord.storage.verifying import _verify_modes
 from tests.contracts.test_providers import put
+from tests.strangers import let_in
 
 OWNER, GROUP, MEMBER, STRANGER = 4321, 4322, 4323, 4324
 
@@ -62,10 +63,7 @@ def count(data: Path) -> int:
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A folder that everybody can enter and only root change."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o055)
-    return tmp_path
+    return let_in(tmp_path)
 
 
 @pytest.mark.parametrize(
