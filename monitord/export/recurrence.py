@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from monitord.model import counted
+
 _WORDS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
@@ -10,8 +12,8 @@ def time_this_week(number: int | None, at_least: int | None = None) -> str:
 
     Where the number is not known, but that it is `at_least` so high: "at least 100 times this week".
     """
-    if number is None and (at_least or 0) > 1:
-        return f"at least {at_least:,} times this week"
+    if number is None and at_least is not None and at_least > 1:
+        return f"at least {counted(at_least, 'time')} this week"
     if number is None or number <= 1:
         return ""
     if number <= len(_WORDS):

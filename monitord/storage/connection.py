@@ -27,7 +27,9 @@ from monitord.storage.usage import WAL_LIMIT_BYTES, WAL_PAGES
 BUSY_TIMEOUT_S = 5.0
 CACHE_KIB = 256  # SQLite's default is 2 MB
 _STEPS = 20_000  # of SQLite's machine, about a millisecond, between two looks at the clock
-_ASKS = "monitord_asks"
+_IMMEDIATE, _DEFERRED = (
+    partial(Connection.exec_driver_sql, statement=begin) for begin in ("BEGIN IMMEDIATE", "BEGIN")
+)
 
 
 def open_engine(database: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
@@ -38,14 +40,9 @@ def open_engine(database: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engin
 def engine_over(connect: Callable[[], sqlite3.Connection]) -> Engine:
     """Make an engine over the one connection that `connect` gives, whose `isolation_level` is None."""
     engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
-    event.listen(engine, "begin", _begin)
+    # The write lock at once: a transaction that must wait waits before it has read anything.
+    event.listen(engine, "begin", _IMMEDIATE)
     return engine
-
-
-def _begin(connection: Connection) -> None:
-    """Take the write lock at once, but for questions: who must wait for it waits before anything is read."""
-    only_asks = connection.get_execution_options().get(_ASKS, False)
-    connection.exec_driver_sql("BEGIN" if only_asks else "BEGIN IMMEDIATE")
 
 
 def _connect(database: Path, busy_timeout_s: float) -> sqlite3.Connection:
@@ -79,8 +76,18 @@ def set_pragmas(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
+    """For questions of one statement each to SQLite: they take no lock."""
+    with Engine(engine.pool, engine.dialect, engine.url).connect() as connection:  # nobody listens to it
+        yield connection
+
+
+@contextmanager
+def asking(engine: Engine) -> Iterator[Connection]:
     """For questions to any database: they wait for no writer, and see it as it was at the first of them."""
-    with engine.connect() as connection, connection.execution_options(**{_ASKS: True}).begin():
+    if engine.dialect.name == "sqlite":
+        engine = Engine(engine.pool, engine.dialect, engine.url)
+        event.listen(engine, "begin", _DEFERRED)
+    with engine.begin() as connection:
         yield connection
 
 

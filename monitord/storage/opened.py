@@ -177,7 +177,7 @@ class OpenDatabase:
 
     @contextmanager
     def _questions(self) -> Iterator[Connection]:
-        """For questions, so rare that none is kept compiled: they wait for no writer."""
+        """For questions of one statement each, so rare that none is kept compiled: they take no lock."""
         with self._guarded(writes=False), reading(self._ready()[0]) as connection:
             yield connection.execution_options(compiled_cache=None)
 

@@ -32,7 +32,7 @@ from monitord.errors import (
 )
 from monitord.model import Event
 from monitord.ownership import is_privileged, why_untrusted
-from monitord.storage.connection import explained_sql, reading
+from monitord.storage.connection import asking, explained_sql
 from monitord.storage.events.identity import id_at
 from monitord.storage.events.rows import COLUMNS, row_of
 from monitord.storage.events.statements import EventIndex, creation_of
@@ -302,7 +302,7 @@ class FarEvents:
 
     @contextmanager
     def _asking(self) -> Iterator[Connection]:
-        with explained_sql(_FAILED), reading(self._engine) as connection:
+        with explained_sql(_FAILED), asking(self._engine) as connection:
             yield connection
 
 

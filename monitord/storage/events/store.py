@@ -19,7 +19,7 @@ from sqlalchemy.pool import StaticPool
 from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.installation import install_command
 from monitord.model import Event, EventType
-from monitord.storage.connection import engine_over, explained_sql, open_engine, reading
+from monitord.storage.connection import asking, engine_over, explained_sql, open_engine
 from monitord.storage.events.access import DataAccess, EventPlan, Which
 from monitord.storage.events.filters import EventFilter, parse_id, type_of
 from monitord.storage.events.identity import id_at
@@ -238,17 +238,17 @@ def _opened(engine: Engine) -> tuple[Transaction, Transaction]:
             yield connection
 
     @contextmanager
-    def asking() -> Iterator[Connection]:
-        with alone, reading(engine) as connection:
+    def question() -> Iterator[Connection]:
+        with alone, asking(engine) as connection:
             yield connection
 
     with explained_sql(_FAILED):
-        with asking() as connection:
+        with question() as connection:
             is_there = connection.dialect.has_table(connection, event_table.name)
         if not is_there:
             with transaction() as connection:
                 event_table.create(connection, checkfirst=True)
-    return transaction, asking
+    return transaction, question
 
 
 def _filter(wanted: EventFilter | None, filters: dict[str, Any]) -> EventFilter:
