@@ -106,6 +106,11 @@ def folder_mode(*, shared: bool) -> int:
     return 0o750 if shared else 0o700
 
 
+def owner_where(status: os.stat_result) -> tuple[int, int] | None:
+    """Whose a file becomes that root writes in this folder, or over this file; None: we are not root."""
+    return (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
+
+
 def synchronise(descriptor: int) -> None:
     """Wait until the file, or the folder's list of names, is on the disk itself."""
     full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync stops at the drive's cache

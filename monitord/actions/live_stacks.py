@@ -72,7 +72,7 @@ class LiveStacks:
             from_ns = _first_before(opened_ns, max(earlier.began_ns, until_ns - SPAN_S * _NS_PER_S))
             before = _rows(earlier, from_ns, now, until_ns)[: (opened_ns - from_ns) // _NS_PER_S]
             listed, since_ns = [*before, *listed], min(since_ns, from_ns)
-        began_at = now - timedelta(seconds=(until_ns - since_ns) / _NS_PER_S)
+        began_at = _earlier(now, until_ns - since_ns)
         return _told(began_at, now, status["scope"], _limits(status, self._recorder.why_not), listed)
 
     def _recorders_seconds(self, refused: PermissionDeniedError) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class LiveStacks:
                 raise refused
             return _told(now, now, "", ["the recorder's black box is being asked"], [])
         since_ns = max(ring.began_ns, until_ns - SPAN_S * _NS_PER_S)
-        began_at = now - timedelta(seconds=(until_ns - since_ns) / _NS_PER_S)
+        began_at = _earlier(now, until_ns - since_ns)
         return _told(began_at, now, ring.scope, [], _rows(ring, since_ns, now, until_ns))
 
     def _ask_aside(self, until_ns: int) -> bool:
@@ -194,8 +194,12 @@ def _first_before(end_ns: int, began_ns: int) -> int:
     return end_ns - max(0, (end_ns - began_ns) // _NS_PER_S) * _NS_PER_S
 
 
+def _earlier(now: datetime, by_ns: int) -> datetime:
+    return now - timedelta(seconds=by_ns / _NS_PER_S)
+
+
 def _rows(ring: Ring, since_ns: int, now: datetime, until_ns: int) -> list[dict[str, Any]]:
-    began_at = now - timedelta(seconds=(until_ns - since_ns) / _NS_PER_S)
+    began_at = _earlier(now, until_ns - since_ns)
     return [
         {
             "at": iso(began_at + timedelta(seconds=one.at_s)),

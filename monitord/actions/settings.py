@@ -18,6 +18,7 @@ from monitord.config.editing import Place, with_table, with_value
 from monitord.config.loading import SYSTEM_FILE, read_text, value_of
 from monitord.config.places import SYSTEM_DATA_DIR
 from monitord.config.settings import RuleSettings, needs_restart, rule_without_defaults
+from monitord.durable import owner_where
 from monitord.errors import ConfigError, PermissionDeniedError, UsageError
 from monitord.ownership import is_privileged, make_folder, who_asks, why_untrusted
 from monitord.recorder.status import nobody_records, read_status
@@ -212,7 +213,7 @@ def write_config(file: Path, text: str) -> None:
     try:
         make_folder(target.parent, owners=trusted)
         status = target.stat() if target.exists() else None
-        owner = (status.st_uid, status.st_gid) if status is not None and os.geteuid() == 0 else None
+        owner = owner_where(status) if status is not None else None
         place_file(target, text.encode("utf-8"), mode=0o644, owner=owner)
     except OSError as error:
         raise ConfigError(f"cannot write {file}: {error.strerror}; name another with --config") from error

@@ -157,7 +157,7 @@ def is_too_long(since: datetime, until: datetime) -> bool:
 def check(since: datetime, until: datetime) -> None:
     """Raise UsageError for a span that goes backwards or is longer than a black box's."""
     length_s = (until - since).total_seconds()
-    if not 0 < length_s <= LONGEST_S:
+    if length_s <= 0 or is_too_long(since, until):
         raise UsageError(
             f"invalid span of {length_s:g} s, expected above 0 and {LONGEST_S:g} s at most:"
             " stacks are kept of minutes"

@@ -49,7 +49,7 @@ def sound(
 ) -> Sound:
     """Return which of the files are ours and whole; `thorough` reads them to their ends.
 
-    `columns` are all that a file may have. A host's file of more than `most_rows` rows is none of ours.
+    `columns` are all that a file may have. A host's file of more than `most_rows` rows is passed over.
     """
     bad: dict[str, str] = {}
     fit: dict[str, frozenset[str]] = {}

@@ -19,8 +19,7 @@ from monitord.causes.python_types import UncountableError
 from monitord.model import UNKNOWN_CAUSE, Cause
 
 _ALL_S = 4.0  # with what was read before; a child of its own is killed then
-# In /proc/PID/stat behind the name; an exec changes where code and stack begin.
-_MINOR_FAULTS, _IMAGE = 7, (23, 25)
+_MINOR_FAULTS = 7  # in /proc/PID/stat behind the name
 _LEAST_GROWTH_BYTES = 4 << 20
 _LEAST_GROWTH_SHARE = 0.01
 _NAMED_SHARE = 0.5
@@ -44,8 +43,9 @@ def observe(
     began_s = time.monotonic()
     regions, kept = mappings.read(pid)
     seen: OfProcess = {"at_s": procfs.uptime_s(), "mappings": kept, "room": room.of(pid)}
-    stat = procfs.split_stat(procfs.read(procfs.path(pid, "stat"), 4096))[1]
-    seen["minor_faults"], seen["image"] = int(stat[_MINOR_FAULTS]), [int(stat[one]) for one in _IMAGE]
+    line = procfs.read(procfs.path(pid, "stat"), 4096)
+    seen["minor_faults"] = int(procfs.split_stat(line)[1][_MINOR_FAULTS])
+    seen["image"] = list(procfs.parse_stat(line).image)
     try:
         seen["python"] = census.take(pid, regions, cpu_limit_s=cpu_limit_s).kept()
     except UncountableError as reason:

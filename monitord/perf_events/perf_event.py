@@ -71,8 +71,7 @@ def silent(attributes: bytes) -> bytes:
 
 def inherited(attributes: bytes) -> bytes:
     """The same, also for the threads and processes that a followed one starts from then on."""
-    (flags,) = struct.unpack_from("=Q", attributes, 40)
-    return attributes[:40] + struct.pack("=Q", flags | _INHERIT) + attributes[48:]
+    return _with_flags(attributes, _INHERIT)
 
 
 def inherited_by_threads(attributes: bytes) -> bytes:
@@ -80,8 +79,12 @@ def inherited_by_threads(attributes: bytes) -> bytes:
 
     Its ring can be mapped only where the event is of one CPU.
     """
+    return _with_flags(attributes, _INHERIT | _INHERIT_THREAD)
+
+
+def _with_flags(attributes: bytes, more: int) -> bytes:
     (flags,) = struct.unpack_from("=Q", attributes, 40)
-    return attributes[:40] + struct.pack("=Q", flags | _INHERIT | _INHERIT_THREAD) + attributes[48:]
+    return attributes[:40] + struct.pack("=Q", flags | more) + attributes[48:]
 
 
 def event_attributes(

@@ -16,7 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from monitord.children import own_command, own_environment
-from monitord.durable import durable_write, file_mode, is_shared, read_regular, synchronise_folder
+from monitord.durable import (
+    durable_write,
+    file_mode,
+    is_shared,
+    owner_where,
+    read_regular,
+    synchronise_folder,
+)
 from monitord.errors import NotFoundError, StorageError
 from monitord.logs import get_logger
 from monitord.storage.connection import engine_over, set_pragmas
@@ -84,8 +91,7 @@ def _mark_unfilled(data_dir: Path, aside: Path | None = None) -> None:
     """On a disk too full for it the promise is weaker: then only this process fills the database."""
     names = [path.name for path in (*(unfilled(data_dir) or ()), aside) if path is not None]
     with contextlib.suppress(OSError):
-        status = data_dir.stat()
-        owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
+        owner = owner_where(data_dir.stat())
         durable_write(data_dir / UNFILLED_NAME, "\n".join(names).encode("ascii"), owner=owner)
 
 

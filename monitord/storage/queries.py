@@ -370,11 +370,6 @@ def _note(row: Sequence[Any]) -> Note:
     return Note(time_of_id(row[0]), said)
 
 
-def _hex(cell: str | bytes) -> str:
-    """What SQLite's hex() makes of a cell."""
-    return (cell.encode() if isinstance(cell, str) else cell).hex().upper()
-
-
 def _ambiguous(text: str, rows: Sequence[Row]) -> str:
     ids = [row["correlation_id"] for row in rows]
     names = ids if len({short_id(each) for each in ids}) < len(ids) else [short_id(each) for each in ids]

@@ -158,7 +158,7 @@ def test_who_used_the_cpu_is_counted_by_process_also_of_ended_ones() -> None:
 
 
 def test_json_has_the_processes_of_the_screen() -> None:
-    """Those that ran, or that the recorder's box saw; a function that nobody knows is none."""
+    """Those that ran, or that the recorder's box saw; a function that is not known is null."""
     leaders = (
         Leader(7, "his", 90.0, function="price", file="shop", share=0.5),
         Leader(8, "theirs", 5.0),

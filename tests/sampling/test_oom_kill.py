@@ -5,7 +5,6 @@ With a real group of version 1; the counters of version 2 are read from made fol
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from monitord.detection import Detector
 from monitord.model import Alert, Rule, Threshold, TriggerMetric
 from monitord.sampling import Sampler
 from tests.patience import PATIENCE_S
+from tests.sampling.memory_groups import memory_group
 
 LIMIT_BYTES = 96 << 20
 RULES = [
@@ -38,21 +38,8 @@ while True:
 @pytest.fixture
 def limited() -> Iterator[Path]:
     """A real group that may hold 96 MiB."""
-    folder = Path("/sys/fs/cgroup/memory", f"monitord-test-{os.getpid()}")
-    try:
-        folder.mkdir()
-        (folder / "memory.limit_in_bytes").write_text(str(LIMIT_BYTES))
-    except OSError as error:
-        pytest.skip(f"no memory group of version 1 can be made: {error}")
-    yield folder
-    deadline = time.monotonic() + PATIENCE_S
-    while True:  # a killed process leaves its group a moment after it is collected
-        try:
-            return folder.rmdir()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+    with memory_group(LIMIT_BYTES) as folder:
+        yield folder
 
 
 def test_a_kill_in_a_group_is_one_alert_with_its_victim_and_group(limited: Path) -> None:

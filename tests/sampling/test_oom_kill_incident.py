@@ -6,9 +6,7 @@ are read alike is tested with made folders (tests/sampling/test_groups.py).
 
 from __future__ import annotations
 
-import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import pytest
 
 from tests.flow.recorder import FAST, SPIKE, Recorder
 from tests.patience import PATIENCE_S
+from tests.sampling.memory_groups import memory_group
 
 pytestmark = pytest.mark.root
 LIMIT_BYTES = 256 << 20
@@ -43,21 +42,8 @@ time.sleep(1000)
 
 @pytest.fixture
 def group() -> Iterator[Path]:
-    folder = Path("/sys/fs/cgroup/memory", f"monitord-test-{os.getpid()}")
-    try:
-        folder.mkdir()
-        (folder / "memory.limit_in_bytes").write_text(str(LIMIT_BYTES))
-    except OSError as error:
-        pytest.skip(f"no memory group of version 1 can be made: {error}")
-    yield folder
-    deadline = time.monotonic() + PATIENCE_S
-    while True:  # a killed process leaves its group a moment after it is collected
-        try:
-            return folder.rmdir()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+    with memory_group(LIMIT_BYTES) as folder:
+        yield folder
 
 
 class Machine:

@@ -283,7 +283,7 @@ def test_a_data_directory_of_somebody_else_is_refused(data_dir: Path) -> None:
 
 @pytest.mark.root
 def test_a_database_that_root_builds_anew_is_the_services(data_dir: Path) -> None:
-    """What is damaged is set aside by whoever opens it next, and its owner must be able to go on."""
+    """Whoever opens a damaged database sets it aside; root does so in a way that its owner can go on."""
     open_store(data_dir).close()
     (data_dir / "monitord.db").write_bytes(b"no database at all" * 500)
     for path in (data_dir, *data_dir.rglob("*")):

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from monitord.durable import file_mode, folder_mode, is_shared
+from monitord.durable import file_mode, folder_mode, is_shared, owner_where
 from monitord.errors import StorageError
 from monitord.storage.artefacts.errors import AccessDeniedError, DiskFullError, TransientError
 
@@ -65,7 +65,7 @@ def open_own_folder(folder: Path, *, create: bool) -> tuple[int, Owner | None]:
         descriptor = os.open(folder, FOLDER)
     status = os.fstat(descriptor)
     # Root may tidy what a service recorded; what it writes here then belongs to the service.
-    owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
+    owner = owner_where(status)
     is_stranger = status.st_uid != os.geteuid() and owner is None
     if (is_stranger and (create or not is_shared(status))) or status.st_mode & 0o022:
         os.close(descriptor)
