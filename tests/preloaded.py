@@ -23,6 +23,8 @@ import threading
 import time
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[1]
 LOADED = {
     "cli": ("monitord.cli", "monitord.actions", "typer._adapters", "zoneinfo"),
@@ -83,7 +85,11 @@ def _started(room: str) -> subprocess.Popen[bytes]:
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    server.communicate()
+    """It kills what it forked; where it can't, nobody waits for it."""
+    try:
+        server.communicate(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
 
 
 def _load(name: str) -> None:

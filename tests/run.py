@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
 
 TESTS = Path(__file__).parent
 LANES: dict[
@@ -63,6 +64,8 @@ WIDTH = max(map(len, LANES))
 NOTHING_TO_RUN = 5  # pytest's exit status where no test was left for a lane
 FAILED = 1  # and where tests failed: not where it was interrupted, or broke
 ONLY_WHAT_FAILED = ("--last-failed", "--last-failed-no-failures=none")
+SILENT_AT_MOST_S = 900.0  # half as long again as one test may take: nothing but a hang says so little
+HELD_AT_MOST_S = 10.0  # by what a lane left running, after its end
 AGAIN_AT_MOST = 25  # with more failures than these it is not the other lanes that disturbed
 
 
@@ -142,7 +145,7 @@ def run(words: list[str], folders: Folders) -> int:
 
 
 def relayed(lanes: dict[str, subprocess.Popen[bytes]]) -> dict[str, subprocess.Popen[bytes]]:
-    """The same lanes, when they have said everything."""
+    """The same lanes, when they have ended and said everything."""
     readers = [threading.Thread(target=relay, args=one) for one in lanes.items()]
     for reader in readers:
         reader.start()
@@ -164,14 +167,14 @@ def report(failed: dict[str, frozenset[str]], still: dict[str, frozenset[str]]) 
     for lane, tests in failed.items():
         for test in sorted(tests):
             fate = "failed" if test in still.get(lane, ()) else "failed beside the other lanes, passed alone"
-            print(f"{lane:{WIDTH}} | {fate}: {test}", flush=True)
+            say(lane, f"{fate}: {test}")
 
 
 def report_broken(ended: dict[str, int]) -> None:
     """Lanes that did not come to their end: what they would have tested is not known."""
     for lane, status in ended.items():
         if status not in (0, FAILED, NOTHING_TO_RUN):
-            print(f"{lane:{WIDTH}} | broke off with exit status {status}", flush=True)
+            say(lane, f"broke off with exit status {status}")
 
 
 def status_of(ended: Iterable[int]) -> int:
@@ -205,10 +208,43 @@ def with_bytecode() -> dict[str, str]:
 
 
 def relay(lane: str, process: subprocess.Popen[bytes]) -> None:
-    """What a lane says, line by line, with its name before it."""
-    said: IO[bytes] | None = process.stdout
-    for line in said or ():
-        print(f"{lane:{WIDTH}} | {line.decode(errors='replace').rstrip()}", flush=True)
+    """What a lane says, line by line, with its name before it, until its end: nobody waits for a hang.
+
+    A lane that is silent for too long is aborted, and tells then where each of its threads is. What a lane
+    left running is ended when it holds the lane's output.
+    """
+    assert process.stdout is not None
+    output, begun, heard_s = process.stdout.fileno(), b"", time.monotonic()
+    while True:
+        if select.select([output], [], [], 0.5)[0]:
+            piece = os.read(output, 1 << 16)
+            *lines, begun = (begun + piece).split(b"\n")
+            for line in [*lines, begun] if not piece and begun else lines:
+                say(lane, line.decode(errors="replace").rstrip())
+            if not piece:
+                return
+            heard_s = time.monotonic()
+        silent_s = time.monotonic() - heard_s
+        if process.poll() is not None and silent_s > HELD_AT_MOST_S:
+            end_rest(lane, process.pid)
+            return
+        if silent_s > SILENT_AT_MOST_S:
+            say(lane, f"said nothing for {silent_s:.0f} s, is aborted")
+            process.send_signal(signal.SIGABRT)
+            heard_s = time.monotonic()
+
+
+def end_rest(lane: str, group: int) -> None:
+    """Of a lane that has ended itself."""
+    say(lane, "what it left running holds its output, is killed")
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it made a group of its own: it goes on, and nobody waits for it
+
+
+def say(lane: str, line: str) -> None:
+    print(f"{lane:{WIDTH}} | {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import run as runner
 from tests.patience import PATIENCE_S
-from tests.run import LANES, TESTS, has_room, lane_of, lanes_of, report_broken, status_of
+from tests.run import LANES, TESTS, has_room, lane_of, lanes_of, relay, report_broken, status_of
 
 
 def test_every_module_is_in_one_lane_and_the_table_names_what_exists() -> None:
@@ -70,6 +71,36 @@ def test_an_interrupted_run_ends_every_lane(number: int) -> None:
     run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 128 + number
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+LEAVING = "import subprocess; print('last word'); subprocess.Popen(['sleep', '600'])"
+HANGING = "import faulthandler, time; faulthandler.enable(); print('a word'); time.sleep(600)"
+
+
+@pytest.mark.parametrize(
+    ("program", "told", "status"),
+    [(LEAVING, "holds its output, is killed", 0), (HANGING, "in <module>", -signal.SIGABRT)],
+    ids=["what a lane left", "a lane"],
+)
+def test_nobody_waits_for_what_hangs(
+    program: str,
+    told: str,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """CI was ended from outside after 90 minutes, and nothing said what it had waited for."""
+    monkeypatch.setattr(runner, "HELD_AT_MOST_S", 0.5)
+    monkeypatch.setattr(runner, "SILENT_AT_MOST_S", 2.0)
+    words = [sys.executable, "-u", "-c", program]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, process_group=0
+    ) as process:
+        relay("faults", process)
+        assert process.wait(PATIENCE_S) == status
+    said = capsys.readouterr().out
+    assert "word" in said
+    assert told in said
 
 
 DISTURBING = """
