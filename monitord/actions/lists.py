@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from monitord.actions.workspace import Workspace
 from monitord.errors import NotFoundError
 from monitord.model import Event, ProfileRecord
+from monitord.redaction import printable
 from monitord.storage.events import EventFilter
 from monitord.storage.queries import StoreReader
 from monitord.storage.similar import with_times
@@ -21,6 +22,7 @@ from monitord.storage.views import HotFilter, HotFunction, RecentFilter
 if TYPE_CHECKING:
     from monitord.storage.event_search import EventSearch
 
+_Found = TypeVar("_Found")
 _LOOK_BACK = timedelta(minutes=15)  # an incident's samples are older than the incident, by the ring's length
 
 
@@ -38,6 +40,23 @@ def recent(workspace: Workspace, wanted: RecentFilter) -> Iterator[ProfileRecord
     """Yield each incident's leading row."""
     with workspace.reader() as reader:
         yield from with_times(reader, reader.each_recent(wanted))
+
+
+def or_refused(workspace: Workspace, rule: str | None, found: Iterator[_Found]) -> Iterator[_Found]:
+    """Yield what was found; where that is nothing, a rule that nobody knows is a NotFoundError.
+
+    Known are those of the configuration, and those of which incidents are stored.
+    """
+    is_empty = True
+    for one in found:
+        is_empty = False
+        yield one
+    if rule is not None and is_empty:
+        with workspace.reader() as reader:
+            stored = [tally.rule for tally in reader.incidents_by_rule()]
+        known = dict.fromkeys([*(one.name for one in workspace.settings.rules), *stored])
+        if rule not in known:
+            raise NotFoundError(f"cannot find rule {rule!r}; there are: {', '.join(map(printable, known))}")
 
 
 def newest_id(workspace: Workspace) -> int:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from monitord import procfs
@@ -33,7 +35,7 @@ from monitord.causes.wait_words import (
 )
 from monitord.causes.waits import Reader, Wait
 from monitord.model import Cause, counted
-from monitord.profiles.representation import Profile
+from monitord.profiles.representation import RING, Frame, Profile
 from monitord.redaction import printable, redact_name
 
 LOOK_S = 0.3
@@ -41,9 +43,12 @@ _GROUPS = 48
 _NAMED = 8
 _OWNERS = 64
 _EVIDENCE = 8
+_SHOWN = 3
 _FIX = "its system calls: record as root, or as its user"
 _PLACED = ("file", "file lock", "child")
 _THREADING = ("/threading.py", "/queue.py")
+# What waits there for another thread's word, and not for the holder of a lock.
+_AWAITED = frozenset(("wait", "wait_for", "get", "put", "join", "_wait_for_tstate_lock"))
 _MUTEXES = tuple(OWNED)
 _SENT = (
     signal.SIGHUP,
@@ -125,7 +130,8 @@ def explain(facts: Facts) -> Cause:
         return unknown(facts, "its threads could not be read", _FIX)
     groups = rows(seen.get("groups"))
     still = [group for group in groups if group.get("is_steady")]
-    for way in (_deadlock, _lost_mutex, _uninterruptible, _file_lock, _mutex, _all_stuck, _held_up):
+    all_stuck = partial(_all_stuck, places=_places(facts.profiles))
+    for way in (_deadlock, _lost_mutex, _uninterruptible, _file_lock, _mutex, all_stuck, _held_up):
         if (cause := way(still, seen)) is not None:
             kind, sentence, confidence, decides = cause
             return Cause(kind, sentence, confidence, decides=decides, evidence=_evidence(facts, groups, seen))
@@ -240,8 +246,12 @@ def _mutex(groups: list[Row], seen: Observation) -> Found | None:
     return "held lock", sentence, "certain", None
 
 
-def _all_stuck(groups: list[Row], seen: Observation) -> Found | None:
-    """Every thread waits without a limit for what only a thread of this process can release."""
+def _all_stuck(groups: list[Row], seen: Observation, places: Mapping[int, Place]) -> Found | None:
+    """Every thread waits without a limit for what only a thread of this process can give or release.
+
+    Nobody in it can wake one then. A deadlock it is only where somebody waits for a lock: who waits for an
+    item or a notice holds up nobody.
+    """
     count = number(seen, "threads")
     stuck = [
         group
@@ -250,17 +260,32 @@ def _all_stuck(groups: list[Row], seen: Observation) -> Found | None:
     ]
     if not count or sum(number(group, "count") for group in stuck) != count:
         return None
-    is_python = any(group.get("on") == "Python lock" for group in stuck)
-    what = "Python locks, whose holders are not recorded," if is_python else "locks or conditions of its own"
+    pythons = [group for group in stuck if group.get("on") == "Python lock"]
+    known = [places[thread] for group in pythons for thread in threads_of(group) if thread in places]
+    is_known = len(known) == count
+    what = "locks or conditions of its own"
+    if pythons:
+        what = "Python locks, conditions or queues, whose holders are not recorded,"
     whole = f"all of its {counted(count, 'thread')} wait" if count > 1 else "its only thread waits"
-    sentence = f"{whole} for {what} without a time limit, and no thread is left to release one"
-    decides = "the stacks of its threads; only a handler of a signal could still wake one"
+    waits = f"{whole} for {_awaited(known) if is_known else what} without a time limit"
     if seen.get("catches_signals"):
-        sentence = (
-            f"{whole} for {what} without a time limit; it handles signals, which may be what it waits for"
-        )
+        sentence = f"{waits}; it handles signals, which may be what it waits for"
         return "lock", sentence, "possible", "the stacks of its threads"
-    return "deadlock", sentence, "likely", decides
+    left = "no thread is left to release one" if count > 1 else "it has no other thread"
+    sentence = f"{waits}; nobody in this process can wake {'one' if count > 1 else 'it'}: {left}"
+    is_deadlock = count > 1 if not is_known else any(not one.is_awaited for one in known)
+    decides = "" if is_known else "the stacks of its threads; "
+    decides += "only a handler of a signal could still wake one"
+    return "deadlock" if is_deadlock else "lock", sentence, "likely", decides
+
+
+def _awaited(places: Collection[Place]) -> str:
+    """What they wait for, by the functions that they are in: `another thread's word (get, called by f)`."""
+    names = dict.fromkeys(one.said for one in places)
+    shown = ", ".join([*names][:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    if all(one.is_awaited for one in places):
+        return f"another thread's word ({shown})"
+    return f"locks ({shown})" if len(places) > 1 else f"a lock ({shown})"
 
 
 def _held_up(groups: list[Row], seen: Observation) -> Found | None:
@@ -296,7 +321,7 @@ def _evidence(facts: Facts, groups: Sequence[Row], seen: Observation) -> tuple[t
     threads = {thread for group in groups for thread in threads_of(group) if group.get("on") in _LOCKS}
     for thread, place in _places(facts.profiles).items():
         if thread in threads and len(found) < 2 * _EVIDENCE:
-            found.append((f"thread {thread}", f"is in {place}"))
+            found.append((f"thread {thread}", place.row))
     if ended := number(seen, "ended_children"):
         found.append(("children", f"{counted(ended, 'child process')} ended and not waited for"))
     if number(seen, "looked_at") >= MOST_THREADS:
@@ -315,14 +340,47 @@ def _rows_of(group: Row) -> list[tuple[str, str]]:
     return [(counted(number(group, "count"), "thread"), told)]
 
 
-def _places(profiles: tuple[Profile, ...]) -> dict[int, str]:
-    """By thread, the innermost Python function that is not of the library's own locks and queues."""
-    found: dict[int, str] = {}
-    for profile in profiles:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a thread of Python is: its own innermost function, and what that calls in the library, if any.
+
+    `is_awaited`: there it waits for another thread's word; else it waits for a lock.
+    """
+
+    function: str
+    file: str
+    call: str
+    is_awaited: bool
+
+    @property
+    def said(self) -> str:
+        return f"{self.call}, called by {self.function}" if self.call else self.function
+
+    @property
+    def row(self) -> str:
+        where = f" ({self.file})" if self.file else ""
+        return f"is in {self.function}{where}" + (f", which calls {self.call}" if self.call else "")
+
+
+def _places(profiles: tuple[Profile, ...]) -> dict[int, Place]:
+    """By thread, the innermost Python function that is not of the library's own locks and queues.
+
+    The black box says where a thread ran last, which need not be where it waits.
+    """
+    found: dict[int, Place] = {}
+    for profile in (one for one in profiles if one.tool != RING):
         for thread, stack in profile.stacks:
             python = [frame for index in stack if (frame := profile.frames[index]).kind == "python"]
-            own = [frame for frame in python if not (frame.file or "").endswith(_THREADING)]
-            if own and thread.thread_id is not None:
-                where = f" ({(own[-1].file or '')[-80:]}:{own[-1].line})" if own[-1].file else ""
-                found.setdefault(thread.thread_id, printable(f"{own[-1].name[:80]}{where}"))
+            last = next((at for at in range(len(python), 0, -1) if not _is_threading(python[at - 1])), 0)
+            if last and thread.thread_id is not None:
+                own, library = python[last - 1], python[last:]
+                file = f"{(own.file or '')[-80:]}:{own.line}" if own.file else ""
+                inner = library[-1].name.rpartition(".")[2] if library else ""
+                call = printable(library[0].name[:80]) if library else ""
+                place = Place(printable(own.name[:80]), printable(file), call, inner in _AWAITED)
+                found.setdefault(thread.thread_id, place)
     return found
+
+
+def _is_threading(frame: Frame) -> bool:
+    return (frame.file or "").endswith(_THREADING)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from monitord.actions.lists import hot as hot_functions
-from monitord.actions.lists import incidents_asked_for
+from monitord.actions.lists import incidents_asked_for, or_refused
 from monitord.cli.context import CliContext
 from monitord.cli.listing import (
     Asked,
@@ -73,7 +73,8 @@ def hot(
         lambda found, shown, first: _table(found, shown, context, first),
         "no function was hot in that time; --since 30d looks further back",
     )
-    listing.answer(hot_functions(context.workspace, wanted), asked.view)
+    found = hot_functions(context.workspace, wanted)
+    listing.answer(or_refused(context.workspace, rule, found), asked.view)
 
 
 def _table(found: Sequence[HotFunction], view: View, context: CliContext, header: bool) -> Iterable[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from monitord.actions.lists import follow_recent
+from monitord.actions.lists import follow_recent, or_refused
 from monitord.actions.lists import recent as recent_incidents
 from monitord.cli.context import CliContext, RecorderWatch
 from monitord.cli.listing import (
@@ -79,7 +79,8 @@ def recent(
         listing.follow(
             follow_recent(context.workspace, wanted), asked.view, RecorderWatch(context.data_dir())
         )
-    listing.answer(recent_incidents(context.workspace, wanted), asked.view)
+    found = recent_incidents(context.workspace, wanted)
+    listing.answer(or_refused(context.workspace, rule, found), asked.view)
 
 
 def _table(rows: Sequence[ProfileRecord], view: View, context: CliContext, header: bool) -> Iterable[str]:

@@ -95,7 +95,7 @@ class Asking:
             limit=skipped + limit + 1, since=start, until=end, process=process, pid=pid, metric=metric,
             rule=rule, user=user, unit=unit, function=function, cause=cause, pinned=pinned,
         )  # fmt: skip
-        found = list(lists.recent(self._workspace, wanted))[skipped:]
+        found = list(lists.or_refused(self._workspace, rule, lists.recent(self._workspace, wanted)))[skipped:]
         rows, is_cut = self._fence.rows([_listed(record) for record in found[:limit]])
         more = len(found) > len(rows)
         return Rows(
@@ -216,7 +216,7 @@ class Asking:
             limit=limit,
             incidents=lists.incidents_asked_for(rule, user, unit, cause, pinned=pinned),
         )
-        found = lists.hot(self._workspace, wanted)
+        found = lists.or_refused(self._workspace, rule, lists.hot(self._workspace, wanted))
         rows, is_cut = self._fence.rows([hot_row(spot) for spot in found])
         return Rows(rows=rows, is_cut=is_cut)
 

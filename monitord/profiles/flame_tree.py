@@ -72,7 +72,7 @@ def _add(root: Node, profile: Profile, scale: float, *, with_threads: bool, is_b
         amount = value * scale
         node = root
         path = [keys[index] for index in stack]
-        for key in [thread_key(thread), *path] if with_threads else path:
+        for key in [thread_key(thread, profile.tool), *path] if with_threads else path:
             _count(node, amount, is_before)
             child = node.children.get(key)
             if child is None:
@@ -95,8 +95,8 @@ def function_key(frame: Frame) -> FunctionKey:
     return frame.name, frame.file or frame.module or "", frame.kind
 
 
-def thread_key(thread: Thread) -> FunctionKey:
-    return thread_title(thread), "", "group"
+def thread_key(thread: Thread, tool: str) -> FunctionKey:
+    return thread_title(thread, tool), "", "group"
 
 
 def _flattened(root: Node) -> tuple[list[FlatNode], list[FunctionKey], int]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 from monitord.profiles.frame_text import encodable
-from monitord.profiles.representation import Frame, Profile, Thread
+from monitord.profiles.representation import RING, Frame, Profile, Thread
 from monitord.profiles.writing import About
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
@@ -26,7 +26,9 @@ def write_speedscope(profile: Profile, about: About) -> bytes:
         "exporter": "monitord",
         "activeProfileIndex": 0,
         "shared": {"frames": [_frame(frame) for frame in profile.frames]},
-        "profiles": [_thread(thread, stacks, unit) for thread, stacks in threads.items()],
+        "profiles": [
+            _thread(thread_title(thread, profile.tool), stacks, unit) for thread, stacks in threads.items()
+        ],
     }
     return json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii")
 
@@ -40,10 +42,10 @@ def _frame(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _thread(thread: Thread, stacks: list[tuple[tuple[int, ...], float]], unit: str) -> dict[str, Any]:
+def _thread(title: str, stacks: list[tuple[tuple[int, ...], float]], unit: str) -> dict[str, Any]:
     return {
         "type": "sampled",
-        "name": encodable(thread_title(thread)),
+        "name": encodable(title),
         "unit": unit,
         "startValue": 0,
         "endValue": sum(weight for _stack, weight in stacks),
@@ -52,12 +54,17 @@ def _thread(thread: Thread, stacks: list[tuple[tuple[int, ...], float]], unit: s
     }
 
 
-def thread_title(thread: Thread) -> str:
-    """Name a thread for a person: `Thread 9684 "MainThread"`, with its process where it is named."""
-    words = [f"Process {thread.pid}"] if thread.pid is not None else []
-    if thread.thread_id is not None or thread.name:
-        number = f" {thread.thread_id}" if thread.thread_id is not None else ""
-        name = f' "{thread.name}"' if thread.name else ""
-        words.append(f"Thread{number}{name}")
+def thread_title(thread: Thread, tool: str) -> str:
+    """Name a thread for a person: `Thread 9684 "MainThread"`, with its process where it is named.
+
+    The black box names processes, and no threads: `python3 (pid 9684)`, and the thread if it is another one.
+    """
+    name, number, pid = thread.name, thread.thread_id, thread.pid
+    words = [f"Process {pid}"] if pid is not None else []
+    if tool == RING and name and pid is not None:
+        words, name = [f"{name} (pid {pid})"], None
+        number = None if number == pid else number
+    if number is not None or name:
+        words.append("Thread" + (f" {number}" if number is not None else "") + (f' "{name}"' if name else ""))
     idle = " (waiting)" if thread.is_idle else ""
     return (", ".join(words) or "all threads") + idle

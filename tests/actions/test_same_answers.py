@@ -253,6 +253,16 @@ def test_how_the_rules_stand(filled: Path, asker: Asker, printed: Ask, here: Ask
     assert asker.told("rules_status")["rows"] == []  # `explain` then looks for itself
 
 
+@pytest.mark.parametrize(("tool", "command"), [("recent_anomalies", "recent"), ("top_functions", "hot")])
+def test_a_rule_that_nobody_knows(tool: str, command: str, asker: Asker, here: Ask) -> None:
+    answer, said = asker.call(tool, {"rule": "nope"}), here(command, "--rule", "nope")
+    assert answer.is_error
+    assert said.code == 3
+    told = answer.content[0].text.partition(": ")[2]
+    assert told.startswith("cannot find rule 'nope'; there are: cpu-hog, ")
+    assert said.err == f"monitord: {told}\n"
+
+
 def test_how_the_recorder_is(filled: Path, asker: Asker, printed: Ask) -> None:
     with recording(filled):
         told, said = asker.told("system_now"), printed("status")

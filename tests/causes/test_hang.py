@@ -186,7 +186,7 @@ def test_a_deadlock_in_python_is_told_without_a_holder(run: Run) -> None:
     while (cause := cause_of(process.pid)).kind != "deadlock" and time.monotonic() < deadline:
         continue  # the main thread is on its way to the join
     assert (cause.kind, cause.confidence) == ("deadlock", "likely")
-    assert "all of its 3 threads wait for Python locks, whose holders are not recorded" in cause.sentence
+    assert "all of its 3 threads wait for Python locks, conditions or queues, whose holders" in cause.sentence
 
 
 def test_threads_of_python_are_told_with_their_functions_where_stacks_were_taken(run: Run) -> None:
@@ -198,7 +198,65 @@ def test_threads_of_python_are_told_with_their_functions_where_stacks_were_taken
     ids = [thread for group in seen["groups"] for thread, _name in group["named"]]
     stacks = {(Thread(None, thread), (0, 1)): 1 for thread in ids}
     cause = hang.explain(Facts(ALERT, after=seen, profiles=(Profile("py-spy", frames, stacks, len(ids)),)))
-    assert (f"thread {ids[0]}", "is in transfer (/srv/bank.py:12)") in cause.evidence
+    assert (f"thread {ids[0]}", "is in transfer (/srv/bank.py:12), which calls acquire") in cause.evidence
+
+
+ALONE = {
+    "queue.get": "queue.Queue().get()",
+    "Condition.wait": "c = threading.Condition(); c.acquire(); c.wait()",
+    "Event.wait": "threading.Event().wait()",
+    "Semaphore": "threading.Semaphore(0).acquire()",
+    "Lock": "one = threading.Lock(); one.acquire(); one.acquire()",
+}
+
+
+@pytest.mark.parametrize("what", ALONE)
+def test_a_thread_alone_that_waits_for_another_is_in_no_deadlock(what: str, run: Run) -> None:
+    """No lock need be held by anybody: who could wake it is what is known. A stack says what it waits for."""
+    process, _ = run(f"import queue, threading\nprint('ready', flush=True)\n{ALONE[what]}\n")
+    waits_in(process.pid, "futex")
+    seen = hang.observe(process.pid, ticks(process.pid))
+    cause = explained(seen)
+    assert (cause.kind, cause.confidence) == ("lock", "likely"), cause
+    assert cause.sentence.endswith("nobody in this process can wake it: it has no other thread")
+
+    def told(tool: str, *library: Frame) -> Cause:
+        frames = [Frame("consume", "/srv/app.py", 12), *library]
+        stacks = {(Thread(None, process.pid), tuple(range(len(frames)))): 1}
+        return hang.explain(Facts(ALERT, after=seen, profiles=(Profile(tool, frames, stacks, 1),)))
+
+    queue = (
+        Frame("get", "/usr/lib/python3.11/queue.py", 171),
+        Frame("wait", "/usr/lib/python3.11/threading.py", 327),
+    )
+    waits = told("py-spy", *queue)
+    assert (waits.kind, waits.confidence) == ("lock", "likely")
+    assert "waits for another thread's word (get, called by consume) without a time limit" in waits.sentence
+    assert told("ring", *queue).sentence == cause.sentence  # where it ran before is not where it waits
+    itself = told("py-spy")
+    assert (itself.kind, itself.confidence) == ("deadlock", "likely")
+    assert "its only thread waits for a lock (consume) without a time limit" in itself.sentence
+
+
+def test_threads_that_all_wait_for_an_item_are_in_no_deadlock() -> None:
+    """Workers at a queue, and who joins them: nobody holds anything."""
+    group = {
+        "on": "Python lock",
+        "is_private": True,
+        "is_steady": True,
+        "count": 2,
+        "named": [[1, "a"], [2, "b"]],
+    }
+    frames = [
+        Frame("work", "/srv/app.py", 3),
+        Frame("Queue.get", "/lib/queue.py", 4),
+        Frame("Thread.join", "/lib/threading.py", 5),
+    ]
+    stacks = {(Thread(None, 1), (0, 1)): 1, (Thread(None, 2), (0, 2)): 1}
+    profiles = (Profile("py-spy", frames, stacks, 2),)
+    cause = hang.explain(Facts(ALERT, after={"threads": 2, "groups": [group]}, profiles=profiles))
+    assert (cause.kind, cause.confidence) == ("lock", "likely"), cause
+    assert "another thread's word (Queue.get, called by work, Thread.join, called by work)" in cause.sentence
 
 
 def test_children_that_ended_and_are_not_waited_for_are_counted(run: Run) -> None:

@@ -121,6 +121,20 @@ def test_filters_narrow_each_other(stored: list[Incident], here: Cli) -> None:
     assert by_rule == found(here, "--rule", "cpu-hog") & found(here, "--unit", "nginx") != set()
 
 
+@pytest.mark.parametrize("command", ["recent", "hot"])
+def test_a_rule_that_nobody_knows_is_told_with_those_there_are(
+    command: str, stored: list[Incident], here: Cli
+) -> None:
+    """Also rules that only old incidents have; one that is configured and made nothing is no mistake."""
+    answer = here(command, "--rule", "nope", "--since", "2020-01-01")
+    assert (answer.code, answer.out) == (3, "")
+    (line,) = answer.err.splitlines()
+    assert line.startswith("monitord: cannot find rule 'nope'; there are: ")
+    assert all(rule in line for rule in (*RULES, "memory-leak")), line
+    assert json.loads(here(command, "--rule", "nope", "--json").out) == []
+    assert here(command, "--rule", "out-of-memory").code == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [("--rule", "cpu-hog"), ("--user", "bob"), ("--unit", "web*"), ("--cause", "tight loop"), ("--pinned",)],

@@ -12,6 +12,7 @@ from monitord.profiles.flame_tree import MAX_NODES, grow
 from monitord.profiles.flamegraph_writer import write_differential
 from monitord.profiles.writing import About, write
 from tests.profiles.chromium import Chromium
+from tests.profiles.ring_documents import RingDocument, python
 
 SAMPLES = Path(__file__).parent / "samples"
 PICTURES = os.environ.get("MONITORD_PICTURES")
@@ -82,6 +83,25 @@ def test_it_is_searched_and_zoomed(browser: Chromium, tmp_path: Path) -> None:
     assert browser.ask(SHOWN)[-1] == "idle"
     assert browser.troubles() == []
     assert [url for url in browser.requests() if not url.startswith(("file:", "about:"))] == []
+
+
+def test_of_a_machine_each_branch_begins_with_the_name_of_its_process() -> None:
+    """The box names processes, and no threads; two of one name are told apart."""
+    ring = RingDocument()
+    for pid, name in ((26774, "shop"), (26775, "shop"), (31, "mail")):
+        ring.ran(ring.process(pid, name), [python("work")], 0, 1)
+    ring.ran(ring.thread(0, 26790), [python("work")], 0, 1)
+    profile = parse("ring", json.dumps(ring.as_dict()).encode())
+    branches = [function for function, _file, kind in grow(profile).functions if kind == "group"]
+    assert sorted(branches) == [
+        "all",
+        "mail (pid 31)",
+        "shop (pid 26774)",
+        "shop (pid 26774), Thread 26790",
+        "shop (pid 26775)",
+    ]
+    speedscope = json.loads(write("speedscope", profile))
+    assert {one["name"] for one in speedscope["profiles"]} == {*branches} - {"all"}
 
 
 def test_it_is_walked_by_keys_alone(browser: Chromium, tmp_path: Path) -> None:
