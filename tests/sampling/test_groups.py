@@ -24,6 +24,7 @@ from monitord.sampling.groups import (
     throttled_s,
 )
 from tests.patience import PATIENCE_S
+from tests.sampling.limited_groups import cpu_group
 
 RAM = 8 << 30
 V2 = {"cpu.max": "40000 100000\n", "memory.max": "125829120\n", "cgroup.events": "populated 1\nfrozen 1\n"}
@@ -196,17 +197,8 @@ def test_a_quota_that_is_none_or_makes_no_sense_is_no_limit(tmp_path: Path, text
 @pytest.fixture
 def quota() -> Iterator[Path]:
     """A real group that may use 30 % of a core."""
-    folder = Path("/sys/fs/cgroup/cpu", f"monitord-test-{os.getpid()}")
-    try:
-        folder.mkdir()
-        (folder / "cpu.cfs_quota_us").write_text("30000")
-    except OSError as error:
-        pytest.skip(f"no CPU group of version 1 can be made: {error}")
-    yield folder
-    deadline = time.monotonic() + PATIENCE_S
-    while (folder / "cgroup.procs").read_text() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    folder.rmdir()
+    with cpu_group(30) as folder:
+        yield folder
 
 
 def test_a_burner_within_a_quota_wants_the_whole_core(

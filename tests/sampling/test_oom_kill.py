@@ -1,6 +1,6 @@
 """A kill for lack of memory within a group is counted, and told once, with its group and who disappeared.
 
-With a real group of version 1; the counters of version 2 are read from made folders in test_groups.py.
+With a real group, of the version that is here; the counters of both are read from made folders in test_groups.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from monitord.detection import Detector
 from monitord.model import Alert, Rule, Threshold, TriggerMetric
 from monitord.sampling import Sampler
 from tests.patience import PATIENCE_S
-from tests.sampling.memory_groups import memory_group
+from tests.sampling.limited_groups import memory_group
 
 LIMIT_BYTES = 96 << 20
 RULES = [

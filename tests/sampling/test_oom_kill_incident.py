@@ -1,7 +1,7 @@
 """A process that the kernel really kills for lack of memory: its incident names it, its end, and who had grown.
 
-In a group of version 1, the one whose memory controller most test machines have; that the counters of version 2
-are read alike is tested with made folders (tests/sampling/test_groups.py).
+In a group of the version that is here; that the counters of both are read alike is tested with made folders
+(tests/sampling/test_groups.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 
 from tests.flow.recorder import FAST, SPIKE, Recorder
 from tests.patience import PATIENCE_S
-from tests.sampling.memory_groups import memory_group
+from tests.sampling.limited_groups import memory_group
 
 pytestmark = pytest.mark.root
 LIMIT_BYTES = 256 << 20

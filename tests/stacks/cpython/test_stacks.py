@@ -12,7 +12,7 @@ from monitord.stacks.cpython import Interpreter, NotPythonError, UnknownLayoutEr
 from monitord.stacks.cpython.interpreter import TRUNCATED
 from tests.stacks.cpython.pythons import OTHERS, TOLD, VERSIONS, found, holding, line_of, python, started
 
-# Free-threaded builds have no packages: they are tried where somebody built them.
+# Free-threaded builds have no packages: they are tried where somebody built them, else by test_free_threaded.py alone.
 OTHERS_HERE = [version for version in OTHERS if version in found()]
 PROGRAMS = {
     "functions": """
