@@ -19,6 +19,7 @@ STACK_POINTER, RETURN_ADDRESS = 7, 16
 _KEPT = (3, 6, 12, 13, 14, 15)  # what a function that uses them gives back to its caller
 _ENTRY_CAP = 64 * 1024
 _SCANNED_CAP = 2 << 20
+_COMMON_CAP = 1024  # each may be one function's alone, and overlap with all others
 _STEPS_CAP = 4096
 _REMEMBERED_CAP = 64
 _SIZES = {0x0: "<q", 0x3: "<I", 0x4: "<Q", 0xB: "<i", 0xC: "<q", 0x2: "<H", 0xA: "<h"}  # DW_EH_PE_*
@@ -117,7 +118,8 @@ class ScannedEntries:
                 common = at + 4 - back
                 if common not in pointers:
                     (length,) = struct.unpack_from("<I", data, common)
-                    pointers[common] = _common(_Words(data[common + 4 : common + 4 + length])).pointers
+                    end = common + 4 + min(length, _COMMON_CAP)
+                    pointers[common] = _common(_Words(data[common + 4 : end])).pointers
                 begin = _Words(data[at + 8 : at + 4 + size]).number(_form(pointers[common]))
                 is_relative = pointers[common] & 0x70 == 0x10
                 found.append((begin + is_relative * (section.address + at + 8), section.address + at))

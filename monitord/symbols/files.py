@@ -101,7 +101,8 @@ class File:
             self._go = _tried(lambda: GoTable(file, sections))
         if reads_symbols and self._symbols is None:
             known = self._sections
-            self._symbols = _tried(lambda: SymbolTable(file, known)) or SymbolTable(file, ())
+            starts = self._starts
+            self._symbols = _tried(lambda: SymbolTable(file, known, starts)) or SymbolTable(file, ())
 
     def close(self) -> None:
         """Let go of the file."""

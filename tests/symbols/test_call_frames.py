@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import struct
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from monitord.symbols.call_frames import RETURN_ADDRESS, STACK_POINTER, Row, walked
-from monitord.symbols.elf import EH_FRAME, LOAD, segments_of
+from monitord.symbols.call_frames import RETURN_ADDRESS, STACK_POINTER, Row, ScannedEntries, walked
+from monitord.symbols.elf import EH_FRAME, LOAD, Section, segments_of
 from monitord.symbols.files import File
 
 PROGRAM = """
@@ -90,3 +91,18 @@ def test_a_register_that_a_function_does_not_give_back_is_not_followed() -> None
     start = {STACK_POINTER: 0, RETURN_ADDRESS: 5, 6: 64}
     rows = [Row(STACK_POINTER, 16, {RETURN_ADDRESS: -8, 6: None}), Row(6, 16, {RETURN_ADDRESS: -8})]
     assert list(walked(start, stack_of(*range(1, 40)), lambda at: rows[0] if at == 5 else rows[1])) == [5, 1]
+
+
+def test_a_program_whose_functions_share_nothing_is_scanned_soon(tmp_path: Path) -> None:
+    """Static ones have no table. Each entry has what is common (CIE) within the one before, and 2 MB long."""
+    common = struct.pack("<II", 0x1FFFFF, 0) + b"\1\0\1\x78\x10" + bytes(3)
+    body = struct.pack("<QQ", 0x1000, 16) + common
+    size, entries = 8 + len(body), [struct.pack("<II", 4 + len(body), 0) + body]
+    entries += [struct.pack("<II", size - 4, size - 20) + body] * 50_000
+    (tmp_path / "frames").write_bytes(b"".join(entries))
+    file = os.open(tmp_path / "frames", os.O_RDONLY)
+    began_s = time.thread_time()
+    found = ScannedEntries(file, Section(".eh_frame", 1, 0, 0, size * len(entries), 0))
+    os.close(file)
+    assert found.entry_before(0x1000 + size * 40) is not None
+    assert time.thread_time() - began_s < 5, "it took 12 s"

@@ -11,8 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from monitord.symbols import names
+from monitord.symbols.elf import EH_FRAME, segments_of
 from monitord.symbols.files import File
 from monitord.symbols.function_table import readable
 from tests.capture import targets as t
@@ -180,3 +183,100 @@ def test_of_many_huge_tables_only_some_are_read(
 )  # fmt: skip
 def test_nested_names_are_readable(name: str, words: str) -> None:
     assert readable(name) == words
+
+
+UNSIZED = ".text\n.globl exported\n.type exported,@function\nexported: ret\n.skip 16,0x90\n"
+HIDDEN = """
+static __attribute__((noinline)) int first(int n) { volatile int s = 0; while (n--) s += n; return s; }
+static __attribute__((noinline)) int second(int n) { volatile int s = 1; while (n--) s *= n; return s; }
+int (*table[])(int) = { first, second };
+"""
+
+
+@pytest.mark.parametrize("tables", ["stripped", "without a table of where functions begin"])
+def test_a_function_without_a_size_gives_its_name_to_no_other(
+    tables: str, tmp_path: Path, require_tool: Tool
+) -> None:
+    """What is written in assembly often has none. Behind it may come others, whose names were stripped."""
+    for name, text in (("a.s", UNSIZED), ("b.c", HIDDEN)):
+        (tmp_path / name).write_text(text)
+    whole, library = tmp_path / "whole.so", tmp_path / "stripped.so"
+    command = [require_tool("gcc"), "-shared", "-fPIC", "-O1", "-w", "-Wl,-z,noexecstack", "-o", whole]
+    subprocess.run([*command, tmp_path / "a.s", tmp_path / "b.c"], check=True)
+    subprocess.run(["strip", "-o", library, whole], check=True)
+    if tables != "stripped":
+        file = os.open(library, os.O_RDONLY)
+        at = next(number for number, one in enumerate(segments_of(file)) if one.kind == EH_FRAME)
+        os.close(file)
+        data = bytearray(library.read_bytes())
+        struct.pack_into("<I", data, struct.unpack_from("<Q", data, 32)[0] + 56 * at, 0)  # PT_NULL
+        library.write_bytes(data)
+    symbols, file = symbols_of(whole), opened(library)
+    told = {name: file.name_at(at + 1, reads_symbols=True) for name, at in symbols.items()}
+    assert file.name_at(symbols["exported"] + 4, reads_symbols=True) == "exported"
+    file.close()
+    assert told["_fini"] is None, "another section"
+    if tables == "stripped":
+        assert {name for name, word in told.items() if word} == {"exported"}, told
+
+
+REPEATED = "_RNvMC1500_" + "a" * 1500 + "T" + "B2_" * 160 + "E3sum"  # a tuple of one type, again and again
+
+
+@pytest.mark.parametrize("name", [REPEATED, "_Z" + "Th0_" * 500 + "1a"])
+def test_a_name_that_repeats_itself_does_not_grow(name: str) -> None:
+    """240 kB came of two: each profile that has it would carry them."""
+    assert len(readable(name)) <= 2048
+
+
+sections = st.lists(
+    st.tuples(
+        st.sampled_from([0, 2, 11, 3, 1]),
+        *[st.integers(0, 2**64 - 1) | st.integers(0, 4096)] * 3,
+        st.integers(0, 9),
+    ),
+    max_size=8,
+)
+segments = st.lists(
+    st.tuples(st.sampled_from([1, 4, 0x6474E550]), *[st.integers(0, 2**64 - 1) | st.integers(0, 4096)] * 3),
+    max_size=6,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sections,
+    segments,
+    st.binary(max_size=900),
+    st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 4096), max_size=6),
+)
+def test_no_file_of_any_form_raises_or_has_a_long_name(
+    tmp_path: Path,
+    sections: list[tuple[int, ...]],
+    segments: list[tuple[int, ...]],
+    rest: bytes,
+    asked: list[int],
+) -> None:
+    """Headers that are sound around anything at all: tables, notes, call frames that overlap, lie outside, or are huge."""
+    heads = b"".join(
+        struct.pack("<IIQQQQQQ", kind, 0, at, to, 0, size, size, 0) for kind, at, to, size in segments
+    )
+    table_at = 64 + len(heads)
+    table = b"".join(
+        struct.pack("<IIQQQQIIQQ", 0, kind, 0, to, at, size, link, 0, 0, 24)
+        for kind, at, to, size, link in sections
+    )
+    head = (
+        b"\x7fELF\2\1"
+        + bytes(26)
+        + struct.pack("<QQIHHHHHH", 64, table_at, 0, 64, 56, len(segments), 64, len(sections), 0)
+    )
+    path = tmp_path / "any"
+    path.write_bytes(head + heads + table + rest)
+    file = opened(path)
+    for offset in (*asked, *range(0, 4096, 512)):
+        assert len(file.name_at(offset, reads_symbols=True) or "") <= 2048
+        file.function_at(offset)
+        file.row_at(offset)
+    assert len(file.build_id) <= 8192
+    file.close()
