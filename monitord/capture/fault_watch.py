@@ -40,7 +40,7 @@ def watch(pid: int) -> Watch:
     try:
         found = procfs.threads(pid)[:_THREADS_READ]
         threads = sorted(found, key=lambda one: (one != pid, -_minor_faults(pid, one)))
-        return faults.Watch(threads, procfs.online_cpus())
+        return faults.Watch(threads, procfs.online_cpus(), lambda one: procfs.stat_of(pid, one) is not None)
     except perf_event.LockedMemoryError:
         return Unwatched(errno.ENOMEM)
     except OSError as error:

@@ -72,7 +72,7 @@ def read(pid: int, watched: str, regions: Sequence[Region]) -> Faults:
     """What the recorder's rings hold; `watched` says which. Afterwards this process has no rights."""
     if watched.isdecimal():
         return {"refused": _REFUSALS.get(int(watched), os.strerror(int(watched)))}
-    threads, rings = faults.read(watched)
+    threads, rings = faults.read(watched, pid)
     found: Faults = {"threads": threads, "counted": sum(ring.counted for ring in rings)}
     found["sampled"] = sum(ring.sampled for ring in rings)
     newest = _last_of_each(rings)

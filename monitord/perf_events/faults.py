@@ -11,7 +11,7 @@ import fcntl
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
@@ -23,7 +23,9 @@ PERIODS = (64, 512)
 REGISTERS = 17
 THREADS_AT_MOST = 16
 _EVENTS = 128  # of a period, thread and CPU each: the recorder keeps their descriptors, of four processes
-_FOLLOWED_AT_LEAST = 4  # threads, or it is better to watch more of them without what they start
+# Each thread that a followed one starts has as many events as that one: 1.4 kB each, of which nobody counts
+# whose they are. On 16 CPUs that is twice what the kernel keeps of a thread anyway.
+_FOLLOWED_AT_LEAST = 4  # threads; else more of them are watched without what they start
 _ALL_BYTES = 512 * 1024  # of all rings together: the newest 200 faults of each period
 _OF_ALL_CPUS_BYTES = 1024 * 1024  # the same for one that runs on one of two CPUs
 _STACK_BYTES = 1016  # what an allocator and the functions that call it need; with its length a multiple of 8
@@ -65,30 +67,40 @@ class Watch:
     For each period one ring a thread, or one a CPU.
     """
 
-    def __init__(self, threads: Sequence[int], cpus: Sequence[int]) -> None:
+    def __init__(
+        self,
+        threads: Sequence[int],
+        cpus: Sequence[int],
+        is_its: Callable[[int], bool] = lambda _thread: True,
+    ) -> None:
         """Open them. Raises OSError where none is granted. A thread that has ended is left out.
 
         Threads that are started later are followed by events of one thread and one CPU each: where those
         would be too many, or the kernel is older than 5.13, an event a thread sees that thread alone.
+        `is_its` says whether a thread is the process' still: its number may be another's when it is opened.
         """
         if os.uname().machine != "x86_64":
             raise OSError(errno.ENOSYS, "stacks of page faults are read on x86-64 alone")
         self._rings: list[perf_event.Ring] = []
         self._others: list[list[int]] = []  # by ring, the events that write to it besides its own
         self._refusal = OSError(errno.ESRCH, os.strerror(errno.ESRCH))
-        most = _EVENTS // (len(PERIODS) * max(1, len(cpus)))
-        kept = threads[: min(THREADS_AT_MOST, max(most, _FOLLOWED_AT_LEAST))]
-        if len(kept) <= most:
-            self._size_bytes = _size_of_each(_OF_ALL_CPUS_BYTES, len(cpus))
-            for cpu in cpus:
-                self._open(kept, cpu)
-            if len(self._rings) < len(PERIODS) * len(cpus):
-                self.close()
-        if not self._rings:
-            kept = threads[:THREADS_AT_MOST]
-            self._size_bytes = _size_of_each(_ALL_BYTES, len(kept))
-            for thread in kept:
-                self._open([thread], perf_event.NO_CPU)
+        self._is_its = is_its
+        kept = threads[: followed_at_most(len(cpus))]
+        try:
+            if kept:
+                self._size_bytes = _size_of_each(_OF_ALL_CPUS_BYTES, len(cpus))
+                for cpu in cpus:
+                    self._open(kept, cpu)
+                if len(self._rings) < len(PERIODS) * len(cpus):
+                    self.close()
+            if not self._rings:
+                kept = threads[:THREADS_AT_MOST]
+                self._size_bytes = _size_of_each(_ALL_BYTES, len(kept))
+                for thread in kept:
+                    self._open([thread], perf_event.NO_CPU)
+        except OSError:
+            self.close()
+            raise
         self._count = len(kept)
         if not self._rings:
             raise self._refusal
@@ -102,12 +114,16 @@ class Watch:
             except OSError as error:
                 self._refusal = error
                 continue
-            if len(self._rings) == before:
+            if not self._is_its(thread):
+                for fd in fds:
+                    os.close(fd)
+            elif len(self._rings) == before:
                 self._map(fds)
-                continue
-            for fd, ring, others in zip(fds, self._rings[before:], self._others[before:], strict=True):
-                others.append(fd)
-                perf_event.redirect(fd, ring)
+            else:
+                for fd, others in zip(fds, self._others[before:], strict=True):
+                    others.append(fd)
+                for fd, ring in zip(fds, self._rings[before:], strict=True):
+                    perf_event.redirect(fd, ring)
 
     def _map(self, fds: Sequence[int]) -> None:
         left = [*fds]
@@ -143,6 +159,12 @@ class Watch:
         for ring in self._rings:
             ring.close()
         self._rings, self._others = [], []
+
+
+def followed_at_most(cpu_count: int) -> int:
+    """How many threads may be watched with those that they start; 0: too few to be worth it."""
+    most = min(THREADS_AT_MOST, _EVENTS // (len(PERIODS) * max(1, cpu_count)))
+    return most if most >= _FOLLOWED_AT_LEAST else 0
 
 
 def _size_of_each(all_bytes: int, count: int) -> int:
@@ -192,21 +214,21 @@ class Read:
     """When the process ran another program for the last time; 0: not known of."""
 
 
-def read(told: str) -> tuple[int, list[Read]]:
-    """How many threads were watched, and what the rings hold that a watch tells of.
+def read(told: str, pid: int) -> tuple[int, list[Read]]:
+    """How many threads were watched, and what the rings hold of this process that a watch tells of.
 
     Raises OSError, ValueError.
     """
     size, threads, groups = told.split(":")
     rings = [
-        _read(int(size), [int(fd) for fd in group.split("+")], period)
+        _read(int(size), [int(fd) for fd in group.split("+")], period, pid)
         for group, period in zip(groups.split(","), cycle(PERIODS))
     ]
     each = [rings[at : at + len(PERIODS)] for at in range(0, len(rings), len(PERIODS))]
     return int(threads), [next((one for one, is_whole in of if is_whole), of[-1][0]) for of in each]
 
 
-def _read(size: int, numbers: Sequence[int], period: int) -> tuple[Read, bool]:
+def _read(size: int, numbers: Sequence[int], period: int, pid: int) -> tuple[Read, bool]:
     """And whether nothing in the ring was overwritten."""
     ring = perf_event.Ring(b"", 0, 0, size, fd=numbers[0])
     try:
@@ -215,7 +237,7 @@ def _read(size: int, numbers: Sequence[int], period: int) -> tuple[Read, bool]:
         data = ring.whole()
     finally:
         ring.close()
-    found = list(faults_in(data))
+    found = list(faults_in(data, pid))
     weight = counted / len(found) if found and is_whole else float(period)
     sampled = period * len(found) if is_whole else counted
     return Read(found, counted, sampled, weight, _last_exec(data)), is_whole
@@ -229,17 +251,17 @@ def _last_exec(data: bytes) -> int:
     return 0
 
 
-def faults_in(data: bytes) -> Iterator[Fault]:
-    """What is not as the kernel writes it is left out."""
+def faults_in(data: bytes, pid: int) -> Iterator[Fault]:
+    """Those of this process; what is not as the kernel writes it is left out."""
     for kind, _flags, begin, end in records.walk(data):
         if kind != _SAMPLE_RECORD:
             continue
         with suppress(struct.error):
-            _pid, _thread, at_ns, address, abi = _HEAD.unpack_from(data, begin + 8)
+            whose, _thread, at_ns, address, abi = _HEAD.unpack_from(data, begin + 8)
             values = _VALUES.unpack_from(data, begin + 8 + _HEAD.size)
             at = begin + 8 + _HEAD.size + _VALUES.size
             (size,) = _QUAD.unpack_from(data, at)
-            if abi != 2 or at + 16 + size > end:  # PERF_SAMPLE_REGS_ABI_64
+            if whose != pid or abi != 2 or at + 16 + size > end:  # PERF_SAMPLE_REGS_ABI_64
                 continue
             (copied,) = _QUAD.unpack_from(data, at + 8 + size)
             stack = data[at + 8 : at + 8 + min(size, copied)]
