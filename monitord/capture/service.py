@@ -88,6 +88,10 @@ class ProfileCaptureService:
         _log_step(found, get_logger().info)
         return found
 
+    def kept_by_system(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> Capture:
+        """What the system's own recorder has of it from before (macOS): role "before"."""
+        return self._take(self._looks, target, plan, folder, BEFORE)[-1]
+
     def capture(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
         """The context, then the ladder of profilers until one has evidence; each step with its outcome."""
         captures = self._take(self._captures, target, plan, folder)
@@ -213,9 +217,11 @@ class ProfileCaptureService:
 
     # -------------------------------------------------------------------------------------------------
 
-    def _take(self, slot: CaptureSlot, key: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
-        is_context = plan.profiler == "none" and slot is self._looks
-        role = "context" if is_context else "dump" if slot is self._looks else "profile"
+    def _take(
+        self, slot: CaptureSlot, key: ProcessKey, plan: CapturePlan, folder: Path, role: str | None = None
+    ) -> list[Capture]:
+        is_context = role is None and plan.profiler == "none" and slot is self._looks
+        role = role or ("context" if is_context else "dump" if slot is self._looks else "profile")
         with self._turn(slot, folder) as folder:
             try:
                 with Target(key) as target:
@@ -228,6 +234,10 @@ class ProfileCaptureService:
                     )  # fmt: skip
                     if is_context:
                         return [self._run(Context(), session)]
+                    if role == BEFORE:
+                        from monitord.capture.profilers.mac_tailspin import MacTailspin  # a Mac's alone
+
+                        return [self._run(MacTailspin(), session)]
                     if slot is self._looks:
                         return self._look(replace(session, is_hurried=True))
                     program = program_id(key.pid)

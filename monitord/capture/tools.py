@@ -25,6 +25,7 @@ INSTALL = {
     "eu-stack": "apt install elfutils, dnf install elfutils",
     "sample": "sample is part of macOS; xcode-select --install",
     "spindump": "spindump is part of macOS: /usr/sbin/spindump",
+    "tailspin": "sudo tailspin enable",
 }
 
 

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,8 @@ from monitord.pipeline import (
     Pipeline,
     Ring,
 )
-from monitord.pipeline.before import Before
+from monitord.pipeline.before import Before, KeptBySystem
+from monitord.pipeline.protocols import BeforeProtocol
 from monitord.pipeline.snapshots import SnapshotAccess, Snapshots
 from monitord.recorder.artefact_stores import keyring_look, needs_uploader, open_local_store
 from monitord.recorder.capture_plans import Planner
@@ -160,7 +162,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         lambda: hold(data_dir / CAPTURE_LOCK, "a capture asked for by hand is running"),
         spool,
         plan(settings),
-        before=Before(box, RingNames(), service.read),
+        before=_before(box, service),
         adapt=lambda plan, process: planner.adapt(plan, lambda: process),
         causes=causes,
         change=saving.amend_later(writer.submit),
@@ -265,6 +267,13 @@ def _announced(
         return saved
 
     return save_and_announce
+
+
+def _before(box: BlackBox, service: ProfileCaptureService) -> BeforeProtocol:
+    """What knows what ran before an alert: macOS has a recorder of its own."""
+    if sys.platform == "darwin":
+        return KeptBySystem(service.kept_by_system, service.stop)
+    return Before(box, RingNames(), service.read)
 
 
 def _both(told: Callable[[str], object], errands: Errands) -> Callable[[str], object]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterator
 
+from monitord.capture.tools import INSTALL
 from monitord.doctor.check import OK, WARNING, Check, Surroundings
 from monitord.doctor.rights import CAP_PERFMON, CAP_SYS_ADMIN, capabilities, number
 from monitord.model import counted
@@ -26,11 +28,23 @@ _LET_THROUGH = (
 def check_black_box(here: Surroundings) -> Iterator[Check]:
     if not here.has_black_box:
         yield Check(_NAME, OK, "switched off (black_box.enabled)")
+    elif here.is_mac:
+        yield _of_mac(here)
     elif not here.is_linux:
         yield Check(_NAME, WARNING, "the rings are Linux's: stacks begin at the first crossing")
     else:
         refused = _try(here, "machine")
         yield refused if isinstance(refused, Check) else _explained(here, refused)
+
+
+def _of_mac(here: Surroundings) -> Check:
+    """Its own recorder: whether it is switched on it tells root alone, when it is asked for what it has."""
+    if shutil.which("tailspin", path=f"{here.search_path}:/usr/bin") is None:
+        return Check(_NAME, WARNING, "tailspin is missing: stacks begin at the first crossing")
+    if here.uid != 0:
+        words = "tailspin, the system's own, gives its last 20 s to root alone (untested)"
+        return Check(_NAME, WARNING, words, here.system_install)
+    return Check(_NAME, OK, f"tailspin, the system's own, where it is on: {INSTALL['tailspin']} (untested)")
 
 
 def _try(here: Surroundings, scope: Scope) -> Check | OSError:

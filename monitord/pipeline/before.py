@@ -72,6 +72,32 @@ class Before:
         self._names.stop()
 
 
+class KeptBySystem:
+    """In place of a black box: what the system's own recorder has (macOS), saved in the incident's folder."""
+
+    def __init__(
+        self, ask: Callable[[ProcessKey, CapturePlan, Path], Capture], stop: Callable[[], object]
+    ) -> None:
+        self._ask, self._stop = ask, stop
+        self._plan = CapturePlan()
+
+    def take(self, alert: Alert, plan: CapturePlan) -> Capture | None:
+        """A capture without evidence, which `named` brings; None where nobody may be asked about."""
+        if alert.target is None or plan.consent == "never":
+            return None
+        self._plan = plan
+        return Capture(
+            role=BEFORE, profiler="none", status=CaptureStatus.NO_SAMPLES, started_at=datetime.now(UTC),
+            duration_s=0.0, target=alert.target,
+        )  # fmt: skip
+
+    def named(self, taken: Capture, folder: Path) -> Capture:
+        return self._ask(taken.target, self._plan, folder)
+
+    def stop(self) -> None:
+        self._stop()
+
+
 def before_capture(target: ProcessKey, found: Document, began_at: datetime) -> Capture:
     """What the box gave, as a capture whose native frames have no names yet."""
     notes = {"processes": counted(found.process_count, "process"), "scope": found.scope}

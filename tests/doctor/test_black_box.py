@@ -101,10 +101,26 @@ def test_switched_off_is_no_fault(here: Surroundings) -> None:
     assert the_check(replace(here, has_black_box=False)).outcome == "ok"
 
 
-def test_elsewhere_it_is_said_that_the_rings_are_linuxs(here: Surroundings) -> None:
+@pytest.mark.parametrize(
+    ("platform", "uid", "is_there", "outcome", "words"),
+    [
+        ("darwin", 0, True, "ok", "where it is on: sudo tailspin enable (untested)"),
+        ("darwin", 501, True, "warning", "to root alone (untested)"),
+        ("darwin", 0, False, "warning", "stacks begin at the first crossing"),
+        ("freebsd14", 0, True, "warning", "the rings are Linux's"),
+    ],
+)
+def test_elsewhere_it_is_said_what_there_is(
+    platform: str, uid: int, is_there: bool, outcome: str, words: str, here: Surroundings
+) -> None:
     """Written from documentation: no macOS was at hand."""
-    check = the_check(replace(here, platform="darwin"))
-    assert (check.outcome, check.fix) == ("warning", None)
+    tools = here.root / "tools"
+    tools.mkdir()
+    if is_there:
+        (tools / "tailspin").touch(mode=0o755)
+    check = the_check(replace(here, platform=platform, uid=uid, search_path=str(tools)))
+    assert check.outcome == outcome
+    assert words in check.detail
 
 
 def as_ordinary(before: str) -> Any:

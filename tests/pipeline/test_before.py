@@ -14,7 +14,7 @@ import pytest
 
 from monitord.model import Alert, Capture, CapturePlan, CaptureStatus, Incident, ProcessKey, TriggerMetric
 from monitord.pipeline import FirstLooks, IncidentWorker
-from monitord.pipeline.before import Before
+from monitord.pipeline.before import Before, KeptBySystem
 from monitord.pipeline.first_looks import FirstLook
 from monitord.pipeline.openings import Opening
 from monitord.stacks.document import Document
@@ -171,3 +171,21 @@ def test_what_the_box_records_is_not_looked_at_again_and_again(tmp_path: Path) -
     records[0] = False
     wait_until(lambda: len(captures.looked) >= 2)
     looks.close()
+
+
+def test_what_the_system_kept_is_asked_for_in_the_incidents_folder_by_its_plan(tmp_path: Path) -> None:
+    """As on a Mac; nobody is asked about whom the plan spares, or where an alert is about none."""
+    asked: list[tuple[ProcessKey, CapturePlan, Path]] = []
+
+    def ask(target: ProcessKey, plan: CapturePlan, folder: Path) -> Capture:
+        asked.append((target, plan, folder))
+        return a_capture("before", target=target)
+
+    kept, plan = KeptBySystem(ask, lambda: None), CapturePlan(consent="always", named="mine")
+    taken = kept.take(now_alert(), plan)
+    assert taken is not None
+    assert not taken.status.has_evidence
+    assert kept.named(taken, tmp_path).status is CaptureStatus.OK
+    assert asked == [(KEY, plan, tmp_path)]
+    assert kept.take(now_alert(), CapturePlan(consent="never")) is None
+    assert kept.take(now_alert(target=None), plan) is None
