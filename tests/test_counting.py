@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,13 @@ SIZE = re.compile(r" ?[kKMGT]i?B\b")
 AS_SET = {"limit / 1000000.0"}  # a limit, said as the setting has it
 
 
-def sentences(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
+@lru_cache(maxsize=1)
+def sentences(source: str) -> list[tuple[int, str, str]]:
     """(line, what is filled in, the text behind it) of each f-string that no condition chose."""
+    return list(_sentences(ast.parse(source)))
+
+
+def _sentences(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
     chosen = {id(part) for node in ast.walk(tree) if isinstance(node, ast.IfExp) for part in ast.walk(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr) and id(node) not in chosen:
@@ -43,7 +49,7 @@ def sentences(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
 def plurals(source: str) -> list[str]:
     return [
         f"{line}: {filled}{behind}"
-        for line, filled, behind in sentences(ast.parse(source))
+        for line, filled, behind in sentences(source)
         if NOUN.match(behind) and not NEVER_ONE.fullmatch(filled)
     ]
 
@@ -51,7 +57,7 @@ def plurals(source: str) -> list[str]:
 def sizes(source: str) -> list[str]:
     return [
         f"{line}: {filled}{behind}"
-        for line, filled, behind in sentences(ast.parse(source))
+        for line, filled, behind in sentences(source)
         if SIZE.match(behind) and "/" in filled and filled not in AS_SET
     ]
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -55,15 +54,14 @@ VALUE = st.recursive(
 SEEN = st.one_of(st.none(), st.dictionaries(st.sampled_from(KEYS), VALUE, max_size=10))
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(before=SEEN, after=SEEN)
-def test_every_member_answers_whatever_was_observed(
-    metric: TriggerMetric, before: Any, after: Any, tmp_path: Path
-) -> None:
-    answer = json.loads(explain(document(tmp_path, metric, before, after)))
-    assert read_cause(json.dumps(answer).encode()) is not None
-    assert "makes no sense" not in answer["sentence"], "a member met what it does not expect"
+def test_every_member_answers_whatever_was_observed(before: Any, after: Any, tmp_path: Path) -> None:
+    """Of every metric: to think of an observation takes far longer than to explain it."""
+    for metric in METRICS:
+        answer = json.loads(explain(document(tmp_path, metric, before, after)))
+        assert read_cause(json.dumps(answer).encode()) is not None, metric
+        assert "makes no sense" not in answer["sentence"], f"{metric} met what it does not expect"
 
 
 def test_what_a_member_does_not_expect_is_unknown_and_no_failure(tmp_path: Path) -> None:
