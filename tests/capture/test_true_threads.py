@@ -220,8 +220,9 @@ def test_a_recursion_deeper_than_anybody_reads_is_named_or_unknown(
 ) -> None:
     """In the look and in the profile the Python function leads or nobody; never a function of the interpreter."""
     process = targets.python(t.PYTHON_DEEP, str(depth))
+    t.give_way(process.pid)  # what it has to say is read for many seconds
     look = service.read(service.first_look(key_of(process), folder), folder)
-    profile = service.capture(key_of(process), SHORT, folder)[-1]
+    profile = service.capture(key_of(process), t.SHORT, folder)[-1]
     for capture in (look, profile):
         leading = [spot.function for spot in capture.hotspots[:1]]
         assert leading in (["leaf_burner"], ["[unknown]"], []), (capture.profiler, capture.hotspots[:3])

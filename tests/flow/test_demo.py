@@ -14,7 +14,7 @@ from tests.burners import burn_command
 from tests.patience import PATIENCE_S
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
-BURNERS_PER_CORE = 4
+BURNERS_PER_CORE = 2
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def test_a_receiver_that_a_reload_brings_is_told_what_a_killed_recorder_had_not(
         name = place.bodies()[0]["id"]
 
         def is_told() -> bool:
-            status = json.loads(daemon.command("status", "--json").stdout)
+            status = daemon.ask("status") or {}
             team = status.get("messages", {}).get("receivers", {}).get("team", {})
             return bool(team.get("sent")) and not team["waiting"]
 
