@@ -114,9 +114,10 @@ def waits_for(pid: int) -> list[int]:
 
 
 def _held(lock: locks.Lock, link: str) -> FileLock:
-    """A lock of fcntl is its process'; all others belong to an open file, which children inherit."""
-    if lock.kind == "fcntl":
-        return FileLock(lock.kind, lock.mode, tuple(_processes([lock.pid])))
+    """A lock belongs to an open file, which children inherit; one of fcntl to a table of descriptors.
+
+    A process that shares the table may outlive who took the lock, whose pid another one has by then.
+    """
     if lock.pid > 0 and _has_lock(lock.pid, lock):
         return FileLock(lock.kind, lock.mode, tuple(_processes([lock.pid])))
     found = tuple(_processes(_who_has(lock, link)))
@@ -146,12 +147,15 @@ def _who_has(lock: locks.Lock, link: str) -> list[int]:
 
 
 def _has_lock(pid: int, lock: locks.Lock) -> bool:
+    """Of fcntl, who may not be looked at is believed to."""
     try:
         return any(
             _is_of(lock, info)
             for descriptor, where in descriptors.links(pid)
             if where.startswith("/") and (info := descriptors.info_of(pid, descriptor)) is not None
         )
+    except PermissionError:
+        return lock.kind == "fcntl"
     except OSError:
         return False
 

@@ -51,7 +51,7 @@ def observe(pid: int, start_ticks: int) -> dict[str, Any]:
     rates = _rates(inodes, asker)
     held = holders.holders(rates)
     began_s, before = time.monotonic(), sockdiag.look([asker])
-    owners = holders.owners(held, {inode: sum(both) for inode, both in rates.items()}, WATCH_S)
+    owners = holders.owners(held, {inode: sum(both) for inode, both in rates.items()}, WATCH_S, doubts=True)
     over_s = time.monotonic() - began_s
     time.sleep(max(0.0, WATCH_S - over_s))
     after, over_s = sockdiag.look([asker]), time.monotonic() - began_s
@@ -72,7 +72,6 @@ def _add_new(inodes: Set[int], owners: holders.Owners) -> None:
     for inode, by in holders.holders(inodes).items():
         if len(by) == 1:
             owners.by_inode[inode] = next(iter(by))
-            owners.sure.add(inode)
 
 
 def _rates(inodes: set[int], asker: socket.socket) -> dict[int, tuple[float, float]]:

@@ -120,14 +120,19 @@ def chosen(seen: Mapping[int, Activity], moved_bytes: float = 0.0) -> tuple[int,
     return (pid, False) if len(in_kernel) == 1 and ticks >= _TICKS_THAT_COUNT and is_plausible else None
 
 
-def owners(held: Held, rates: Mapping[int, float] | None = None, over_s: float = LOOK_S) -> Owners:
+def owners(
+    held: Held, rates: Mapping[int, float] | None = None, over_s: float = LOOK_S, *, doubts: bool = False
+) -> Owners:
     """The process that uses each socket; and of those that several share undecided, all of them.
 
-    `rates` are bytes per second by inode, where they are known.
+    `rates` are bytes per second by inode, where they are known. `doubts`: who is seen to hold one alone is
+    looked at, too. A thread with descriptors of its own, and io_uring, hold sockets that nobody sees.
     """
-    found = Owners({inode: next(iter(by)) for inode, by in held.items() if len(by) == 1})
-    found.sure.update(found.by_inode)
-    several = {inode: by for inode, by in held.items() if len(by) > 1}
+    found = Owners()
+    several = {inode: by for inode, by in held.items() if len(by) > 1 or doubts}
+    if not doubts:
+        found.by_inode = {inode: next(iter(by)) for inode, by in held.items() if len(by) == 1}
+        found.sure.update(found.by_inode)
     used: dict[int, set[int]] = {}
     for by in several.values():
         for pid, theirs in by.items():
@@ -135,6 +140,8 @@ def owners(held: Held, rates: Mapping[int, float] | None = None, over_s: float =
     seen = activity(used, over_s) if used else {}
     for inode, by in several.items():
         choice = _choice(by, seen, (rates or {}).get(inode, 0.0) * over_s)
+        if choice is None and len(by) == 1:
+            continue
         if choice is None:
             found.shared[inode] = tuple(sorted(by))
         else:
@@ -154,7 +161,8 @@ def _choice(
         pid: Activity(sum(seen[pid].at[one] for one in used), seen[pid].run_ns, seen[pid].system_ticks)
         for pid, used in by.items()
     }
-    return chosen(theirs, moved_bytes)
+    choice = chosen(theirs, moved_bytes)
+    return (choice[0], theirs[choice[0]].hits > 0) if choice and len(by) == 1 else choice
 
 
 def hidden_count() -> int:

@@ -154,6 +154,23 @@ static void *waits(void *none) { sem_wait(&full); return 0; }
 int main(void) { sem_init(&full, 0, 0); for (int at = 0; at < 3; at++) start(waits, 0, "pool"); ready(); sleep(600); }
 """
 )
+# Processes that share a table of descriptors share its locks (fcntl). Who took one may end, and be another by his pid.
+SHARES_ITS_LOCKS = (
+    _HEAD
+    + """
+#include <sched.h>
+static char *path, stack[65536];
+static int takes(void *none) {
+    struct flock lock = { F_WRLCK, SEEK_SET, 100, 10 };
+    return fcntl(open(path, O_RDWR), F_SETLK, &lock);
+}
+int main(int count, char **given) {
+    path = given[1];
+    pid_t one = clone(takes, stack + sizeof stack, CLONE_FILES | CLONE_VM | SIGCHLD, 0);
+    waitpid(one, 0, 0); printf("ready %d\\n", one); fflush(stdout); pause();
+}
+"""
+)
 VFORK = (
     _HEAD
     + """

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from monitord.causes import OBSERVED_BYTES, network
 from monitord.causes.facts import Facts
 from monitord.model import Alert, Cause, ProcessKey, Threshold, TriggerMetric
 from tests.causes.conftest import Run, ticks
-from tests.causes.talking import FAR, HEAD, PREFORK, SHARED
+from tests.causes.talking import FAR, HEAD, HIDDEN, PREFORK, SHARED
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sock_diag is Linux's")
 BURNS = "a child of a parent that burns CPU"
@@ -79,6 +81,25 @@ def test_between_two_that_send_it_stays_unknown(run: Run) -> None:
     assert f"(pid {parent})" in cause.sentence
     assert f"(pid {child})" in cause.sentence
     assert "which of" in cause.sentence
+
+
+@pytest.mark.parametrize("does", ["sleep()", "spin()"])
+def test_who_seems_to_hold_a_socket_alone_is_not_said_to_have_moved_its_bytes_for_certain(
+    does: str, run: Run
+) -> None:
+    """One who hides has his victim inherit the socket. Who did not run can't have; who was not met there need not."""
+    _, (hidden, victim, port) = run(HIDDEN.format(does=does))
+    assert not any("socket:" in link for link in links_of(hidden)), "it is hidden"
+    cause = cause_of(victim)
+    assert cause.confidence in ("possible", "likely"), cause
+    assert f"127.0.0.1:{port}" in cause.sentence
+    if does == "sleep()":
+        assert "moved by" not in cause.sentence
+        assert cause.confidence == "possible"
+
+
+def links_of(pid: int) -> list[str]:
+    return [os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir()]  # noqa: PTH115 - of a socket
 
 
 def test_of_a_prefork_server_the_worker_that_received_is_named(run: Run) -> None:

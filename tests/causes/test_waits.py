@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,29 @@ def test_the_holder_of_a_lock_on_a_file_is_named(how: str, run: Run, file: Path)
     assert (cause.kind, cause.confidence) == ("held lock", "certain"), cause
     assert f"lock on {file}, held by python" in cause.sentence
     assert f"(pid {holding})" in cause.sentence
+
+
+@pytest.mark.root
+def test_who_has_the_pid_of_one_that_took_a_lock_and_ended_does_not_hold_it(
+    built: Build, run: Run, file: Path
+) -> None:
+    """The kernel's list still has the number of who took it; the lock is there as long as who shares his descriptors."""
+    shares, (taker,) = run(built(hanging.SHARES_ITS_LOCKS), str(file))
+    waiter, _ = run(hanging.WAITS_FOR_A_LOCK, "fcntl", str(file))
+    waits_in(waiter.pid, "fcntl")
+    assert f"(pid {shares.pid})" in (cause := cause_of(waiter.pid)).sentence, cause
+    last = Path("/proc/sys/kernel/ns_last_pid")
+    for _try in range(50):
+        last.write_text(str(taker - 1), encoding="ascii")
+        with subprocess.Popen(["sleep", "1000"]) as victim:
+            cause = cause_of(waiter.pid) if victim.pid == taker else None
+            victim.kill()
+        if cause is not None:
+            break
+    else:
+        pytest.skip("its pid did not come back")
+    assert f"(pid {taker})" not in cause.sentence, cause
+    assert f"(pid {shares.pid}) (process {taker} took it" in cause.sentence, cause
 
 
 def test_of_two_ranges_the_holder_of_the_wanted_one_is_named(run: Run, file: Path) -> None:
