@@ -69,7 +69,7 @@ _PROFILES = {
     "tcmalloc": "pprof, of a program started with HEAPPROFILE=FILE",
 }
 _NAMELESS = "the functions that they happened in, or their callers, have no names, or are an interpreter's"
-_NO_BLOCK = "it is not a block of glibc's malloc"
+_NO_BLOCK = "it is not a block of glibc's malloc, or a piece of one that may be a pool's"
 _LEAST_HELD, _HELD_SHARE, _PROVED_SHARE = 5, 0.8, 0.9
 
 
@@ -287,7 +287,7 @@ def _most(stacks: Sequence[Stack], brought: float, gained: int, allocator: str) 
             return Judged(why=f"{words.share(nameless, brought)}: {_NAMELESS}; {told}")
         return Judged(why=f"no function brought in most of it: {told}")
     part = min(1.0, first.size / brought)
-    if not first.is_kept and (allocator or not first.followed):
+    if not first.is_kept and (allocator or first.followed < _LEAST_HELD):
         reason = f"blocks of {allocator} can't be followed" if allocator else _NO_BLOCK
         used = f"{function} was the first to use {words.share(part, 1)} of it"
         why = f"{used}; whether it keeps that is not known: {reason}"

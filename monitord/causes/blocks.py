@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from monitord.causes.mappings import Region
 
@@ -17,6 +17,7 @@ _SIZE_AT, _DATA_AT, _STEP = 8, 16, 16
 _FLAGS, _PREVIOUS_IN_USE, _IS_MAPPED = 0x7, 0x1, 0x2
 _LEAST, _MOST = 32, 64 << 20
 _BLOCKS_CAP = 2000
+_BEGINNING = 48  # its head, and how many there are of what a language puts into it
 Read = Callable[[int, int], bytes]
 
 
@@ -41,18 +42,22 @@ class Blocks:
         }
         return any((self._size(begin) & ~_FLAGS) == size for size, begin in sizes.items())
 
-    def mapped_alone(self, address: int, region: Region) -> tuple[int, int] | None:
+    def mapped_alone(
+        self, address: int, region: Region, words: Iterable[int]
+    ) -> tuple[tuple[int, int] | None, bool]:
         """Beginning and end of the block that it lies in and that has a mapping of its own; None: in no such.
 
-        That mapping is gone when the block is given back.
+        That mapping is gone when the block is given back. And whether the words that were at hand where it
+        was used lead to its beginning: else it may be a piece that a pool hands out, and takes back.
         """
         ends = self._mapped.get(region.begin)
         if ends is None:
             ends = self._mapped[region.begin] = list(self._walk(region))
         index = bisect_right(ends, address)
         if index == len(ends):
-            return None
-        return ends[index - 1] if index else region.begin, ends[index]
+            return None, False
+        begin = ends[index - 1] if index else region.begin
+        return (begin, ends[index]), any(0 <= word - begin <= _BEGINNING for word in words)
 
     def _walk(self, region: Region) -> Sequence[int]:
         """The ends of blocks that fill the mapping from its beginning on."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 import errno
 import os
 import re
+import struct
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -53,13 +54,15 @@ _ALLOCATORS = (  # what it is called; how its library's file begins, and its fun
 class Kept:
     """A fault whose page is there still, and for how many it stands.
 
-    In which group, whether its block is in use still, and that block if it has a mapping of its own.
+    In which group, whether its block is in use still, whether that is so because it has a mapping of its own,
+    and that block.
     """
 
     pages: float
     group: str
     fault: faults.Fault
     is_held: bool
+    is_proved: bool
     block: tuple[int, int] | None
 
     @property
@@ -88,7 +91,7 @@ def read(pid: int, watched: str, regions: Sequence[Region]) -> Faults:
     rows: defaultdict[tuple[str, Frames], list[float]] = defaultdict(lambda: [0.0, 0, 0, 0])
     for one in kept:
         row = rows[one.group, frames[id(one.fault)]]
-        for number, value in enumerate((one.pages, 1, one.is_held, one.block is not None)):
+        for number, value in enumerate((one.pages, 1, one.is_held, one.is_proved)):
             row[number] += value
     ranked = sorted(rows.items(), key=lambda one: -one[1][0])
     told = [[group, round(row[0], 1), *row[1:], [[*one] for one in way]] for (group, way), row in ranked]
@@ -161,10 +164,16 @@ def _still_there(
                 continue
             entry = os.pread(pages.fileno(), 8, fault.address // procfs.PAGE_BYTES * 8)
             if len(entry) == 8 and entry[7] & 0xC0:  # bits 63: present, 62: in swap
-                alone = blocks.mapped_alone(fault.address, regions[at])
-                is_held = alone is not None or blocks.is_kept(fault.address, [*fault.registers.values()])
-                kept.append(Kept(weight, group_of(regions[at].kind), fault, is_held, alone))
+                alone, is_whole = blocks.mapped_alone(fault.address, regions[at], _words_of(fault))
+                is_held = is_whole or blocks.is_kept(fault.address, [*fault.registers.values()])
+                kept.append(Kept(weight, group_of(regions[at].kind), fault, is_held, is_whole, alone))
     return kept
+
+
+def _words_of(fault: faults.Fault) -> Iterator[int]:
+    """What who caused it had at hand: registers, and what lies on top of his stack."""
+    yield from fault.registers.values()
+    yield from (word for (word,) in struct.iter_unpack("<Q", fault.stack[: len(fault.stack) // 8 * 8]))
 
 
 def _mostly_between(times: Sequence[tuple[int, float]]) -> tuple[float, float]:
