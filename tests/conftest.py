@@ -85,6 +85,14 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_assertrepr_compare() -> Generator[None, list[list[str] | None], list[list[str] | None]]:
+    """In CI pytest tells each difference whole, and of two long lists that takes it hours: here as anywhere else."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.delenv("CI", raising=False)
+        return (yield)
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test never reads the configuration or the recordings of the person who runs it."""

@@ -103,6 +103,33 @@ def test_nobody_waits_for_what_hangs(
     assert told in said
 
 
+UNEQUAL = """
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
+    assert [{"name": str(number), "of": [number] * 9} for number in range(1, 300)] == [
+        {"name": str(-number), "of": [-number] * 9} for number in range(1, 300)]
+"""
+
+
+def test_in_ci_nobody_waits_until_a_long_difference_is_told_whole(tmp_path: Path) -> None:
+    """Twenty failures of two lists of dictionaries took ten minutes each, the most that a test may take."""
+    (tmp_path / "unequal.py").write_text(UNEQUAL)
+    words = ["-q", "-p", "unequal", "tests/test_counting.py", "-k", "would_be_found"]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *words],
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "CI": "true"},
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 1
+    assert "At index 0 diff" in run.stdout
+    assert "Full diff" not in run.stdout
+
+
 DISTURBING = """
 import pathlib
 
