@@ -117,10 +117,10 @@ class Host:
 
 
 @contextmanager
-def host(folder: Path, require_tool: Callable[[str], str]) -> Iterator[Host]:
+def host(folder: Path, require_tool: Callable[[str], str], compiler: str = "gcc") -> Iterator[Host]:
     (folder / "host.c").write_text(HOST)
     flags = ("-O1", "-no-pie", "-rdynamic", f"-Wl,--section-start=.image={BASE:#x}")
-    subprocess.run([require_tool("gcc"), *flags, "-o", folder / "host", folder / "host.c"], check=True)
+    subprocess.run([require_tool(compiler), *flags, "-o", folder / "host", folder / "host.c"], check=True)
     with subprocess.Popen([folder / "host"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         yield Host(process)
         process.kill()

@@ -14,6 +14,7 @@ import pytest
 
 from monitord.stacks.cpython import Interpreter, UnknownLayoutError, UnreadableError
 from monitord.stacks.cpython.codes import Frame
+from tests.stacks.cpython.fake_python import BASE, Image, host
 from tests.stacks.cpython.pythons import (
     TOLD,
     VERSIONS,
@@ -252,3 +253,14 @@ def test_libraries_that_were_imported_are_not_asked_before_pythons_own(tmp_path:
             line_of(process)
             calls.append(Interpreter.attach(process.pid).call_count)
     assert calls[1] < 3 * calls[0], calls  # some of them lie in gaps above; it were seven times as many
+
+
+def test_a_runtime_in_a_program_of_musl_is_found(tmp_path: Path, require_tool: Tool) -> None:
+    """As Alpine has it: its dynamic linker keeps tables of names in another form."""
+    with host(tmp_path, require_tool, "musl-gcc") as one:
+        made = Image()
+        codes = [made.code(name, "/app/main.py", 1) for name in ("main", "work")]
+        made.threads([one.pid], made.stack(codes, BASE + 4096 * 100))
+        one.become(made)
+        stack = Interpreter.attach(one.pid).stack(one.pid)
+        assert stack == (("main", "/app/main.py", 1), ("work", "/app/main.py", 1))
