@@ -147,6 +147,17 @@ def online_cpus() -> tuple[int, ...]:
         return tuple(range(os.cpu_count() or 1))
 
 
+def cpu_turn(cpu: int) -> int:
+    """Another number each time that this CPU was switched on, in a resume from suspend, too; 0: not known.
+
+    The kernel makes this folder anew then, and no other trace of a CPU that was away for a moment is left.
+    """
+    try:
+        return os.stat(f"/sys/devices/system/cpu/cpu{cpu}/topology").st_ino  # noqa: PTH116 - asked every 4 s of each
+    except OSError:
+        return 0
+
+
 def cpus_in(listed: str) -> tuple[int, ...]:
     """The numbers of a list of the kernel's; raises ValueError."""
     found: list[int] = []

@@ -66,11 +66,12 @@ class Lost(NamedTuple):
 
 
 class _Pair:
-    """The two rings of a CPU."""
+    """The two rings of a CPU, in the turn that it was switched on then."""
 
-    __slots__ = ("side", "stacks")
+    __slots__ = ("side", "stacks", "turn")
 
     def __init__(self, cpu: int, size_bytes: int, scope: Scope, rate_hz: int) -> None:
+        self.turn = procfs.cpu_turn(cpu)
         stacks, side = _attributes(scope, rate_hz)
         pid = perf_event.EVERYBODY
         if scope != "machine":
@@ -266,12 +267,18 @@ class Rings:
         return found
 
     def take_cpus(self, online: Iterable[int]) -> None:
-        """Open rings for CPUs that came. Those of a CPU that went are kept until it comes back.
+        """Open rings for CPUs that came, also if they were away for a moment only. Those of a CPU that went
+        are kept until it comes back.
 
         Raises OSError only if not one CPU has a ring.
         """
         wanted = frozenset(online)
-        came = sorted(wanted - (self._pairs.keys() - self._gone))
+        lasting = {
+            cpu
+            for cpu, pair in self._pairs.items()
+            if cpu not in self._gone and procfs.cpu_turn(cpu) == pair.turn
+        }
+        came = sorted(wanted - lasting)
         gone = set(self._pairs.keys() - wanted)
         if came or gone != self._gone:
             self._polls.clear()

@@ -24,6 +24,7 @@ from tests.patience import PATIENCE_S
 from tests.stacks.programs import BEAT_S, burner, count_rings, functions_of, named, now_ns, one_cpu, until
 
 ROOM = Path(rings.__file__).parents[2]
+DISABLE = 0x2401  # PERF_EVENT_IOC_DISABLE
 
 
 @pytest.fixture
@@ -37,6 +38,13 @@ def burn_until(rings: Rings) -> None:
     """Keep this thread busy until the ring has seen it."""
     me = (os.getpid(), threading.get_native_id())
     until(lambda: me in rings.fresh(), "a sample of ourselves")
+
+
+def burn_for(seconds: float) -> None:
+    """Keep this thread busy for so much CPU time."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
 
 
 @pytest.mark.root
@@ -196,6 +204,50 @@ def test_cpus_come_and_go() -> None:
     finally:
         os.sched_setaffinity(0, before)
         rings.close()
+
+
+WAYS = ["made believe", *(["really"] if os.environ.get("MONITORD_HOTPLUG") else [])]
+"""To take a CPU away from all tests that run beside these is for a machine of one's own."""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("way", WAYS)
+def test_a_cpu_that_was_away_between_two_looks_records_again(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As each but the first is in a suspend: the list is what it was, and the kernel took the events away."""
+    last = max(procfs.online_cpus())
+    rings = Rings.open(cpus=[last])
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {last})
+        burn_until(rings)
+        os.sched_setaffinity(0, before)
+        if way == "really":
+            switch = Path(f"/sys/devices/system/cpu/cpu{last}/online")
+            for word in "01":
+                switch.write_text(word)
+        else:
+            fcntl.ioctl(rings._pairs[last].stacks.fd, DISABLE)
+            monkeypatch.setattr(procfs, "cpu_turn", lambda _cpu: -1)
+        os.sched_setaffinity(0, {last})
+        rings.fresh()
+        burn_for(0.5)
+        assert not rings.fresh(), "or nothing was taken away"
+        rings.take_cpus([last])
+        burn_until(rings)
+        assert rings.cpus == (last,)
+        assert rings.lost.cpus == 0
+    finally:
+        os.sched_setaffinity(0, before)
+        rings.close()
+
+
+def test_a_cpu_is_in_one_turn_as_long_as_it_is_on() -> None:
+    turns = [procfs.cpu_turn(cpu) for _ in range(2) for cpu in procfs.online_cpus()]
+    assert turns[: len(turns) // 2] == turns[len(turns) // 2 :]
+    assert 0 not in turns
+    assert procfs.cpu_turn(100_000) == 0
 
 
 @pytest.mark.root
