@@ -36,6 +36,9 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 mark_session()
 
+# Until all tests are collected nothing is garbage, and thousands of them are looked through again and again.
+gc.disable()
+
 # On a shared machine the time of one example says nothing, nor how long it took to think of some.
 hypothesis.settings.register_profile(
     "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -71,6 +74,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """Thousands of tests stay until the end: a fifth of the CPU went into looking through them for garbage."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 

@@ -24,7 +24,8 @@ Make = Callable[..., Recorder]
 KILLS = int(os.environ.get("MONITORD_KILLS") or ("32" if os.environ.get("CI") else "8"))
 
 # After its start: the first incident of a starved daemon took 94 s, and then each kill was waited for twice as long.
-LATEST_S = 15.0
+# Every fourth moment begins when it has saved something, however late that is.
+LATEST_S = 8.0
 
 RESTLESS = """\
 [sampling]

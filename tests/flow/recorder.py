@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
+from monitord.children import own_command
 from monitord.cli import main
+from monitord.cli.run import ALLOCATOR, LEAN
 from monitord.errors import UnreachableError
 from tests.patience import PATIENCE_S
 
@@ -81,11 +83,12 @@ class Recorder:
         self._others: list[subprocess.Popen[Any]] = []
 
     def start(self, *, wait: bool = True, prefix: tuple[str, ...] = ()) -> Recorder:
-        """Start the daemon in a session of its own; `prefix` is put before its words, as in `nohup`."""
+        """Start the daemon in a session of its own; `prefix` is put before the words of a person, as in `nohup`."""
+        words = [*prefix, *self.words("run")] if prefix else self.recording()
+        environment = os.environ if prefix else {**ALLOCATOR, **os.environ}
         with self.log.open("ab") as log:
-            words = [*prefix, *self.words("run")]
             self.daemon = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stderr=log, start_new_session=True
+                words, stdin=subprocess.DEVNULL, stderr=log, start_new_session=True, env=environment
             )
         if wait:
             self.wait_for(self.is_watching, "the daemon to watch")
@@ -127,6 +130,11 @@ class Recorder:
 
     def words(self, *command: str) -> list[str]:
         return [sys.executable, "-m", "monitord", *command, *self.places]
+
+    def recording(self) -> list[str]:
+        """What `monitord run` becomes (tests/cli/test_acting.py), without the command line that takes a third of a start."""
+        python, *words = own_command("monitord.daemon", *self.places)
+        return [python, *LEAN, *words]
 
     @property
     def places(self) -> list[str]:

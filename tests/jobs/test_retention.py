@@ -17,7 +17,7 @@ from monitord.jobs import RetentionLimits, RetentionManager, Uptime
 from monitord.jobs.clock_guard import STATE_KEY, read_uptime
 from monitord.storage.artefacts.lifecycle import Stock
 from tests.incident_rows import IncidentRow, happened_at, listed_stock
-from tests.jobs.test_plan import stores
+from tests.jobs.test_plan import STORES
 
 NOW = datetime(2026, 5, 4, 3, 0, tzinfo=UTC)
 LIMITS = RetentionLimits(max_total_bytes=1_000_000, min_free_disk_bytes=0, process_share=1.0)
@@ -177,7 +177,7 @@ def test_1970_deletes_nothing_then_or_after_it_is_put_right() -> None:
     assert not any(row.is_summary for row in machine.store.rows.values())
 
 
-@given(stores())
+@given(STORES)
 def test_a_clock_behind_the_newest_incident_takes_nothing_by_age(rows: list[Row]) -> None:
     machine = Machine(MemoryStore(rows), replace(LIMITS, max_total_bytes=10**12))
     machine.wall = datetime(1970, 1, 1, 0, 5, tzinfo=UTC)

@@ -49,6 +49,9 @@ class InstalledRecorder(Recorder):
     def words(self, *command: str) -> list[str]:
         return [self.installed.monitord, *super().words(*command)[3:]]
 
+    def recording(self) -> list[str]:
+        return self.words("run")
+
     def answer(self, *command: str) -> tuple[int, str]:
         """By the installed command, and not by the checkout's."""
         done = self.command(*command)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import preloaded
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +52,7 @@ class Profiling:
 
     def run(self, *words: str, group: str = "profile") -> Answer:
         done = subprocess.run(
-            [sys.executable, "-m", "monitord", group, *words],
+            preloaded.command("cli", group, *words),
             env=self.environment, cwd=self.scripts, capture_output=True, text=True, timeout=PATIENCE_S,
         )  # fmt: skip
         return Answer(done.returncode, done.stdout, done.stderr)
