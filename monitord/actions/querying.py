@@ -179,10 +179,11 @@ def as_parquet(answer: Answer) -> bytes:
 
     Raises UsageError for a number that no column of it can hold, MonitordError for more than is held at once.
     """
+    from monitord.analytics.parquet import groups, require_pyarrow
+
+    require_pyarrow()
     import pyarrow
     from pyarrow import parquet
-
-    from monitord.analytics.parquet import groups
 
     types = {
         "int64": pyarrow.int64(), "float64": pyarrow.float64(), "bool": pyarrow.bool_(),

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import chain, islice
-from textwrap import indent
 from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 import typer
@@ -197,9 +196,10 @@ class Listing(Generic[T]):
         if view.output is ListOutput.TABLE or view.oldest_first:
             self.write(list(newest_first), view)
         elif view.output is ListOutput.JSON:
-            opening = "["
+            opening, newline, inner = "[", "\n", "\n  "
             for item in newest_first:
-                emit(f"{opening}\n{indent(json_text(self.shape(item)), '  ')}")
+                text = json_text(self.shape(item))
+                emit(f"{opening}\n  {text.replace(newline, inner)}")
                 opening = ","
             emit("[]\n" if opening == "[" else "\n]\n")
         else:

@@ -11,6 +11,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from monitord.cli.commands import SECTIONS
+from monitord.cli.values import convert_plainly
 
 _RANGES = (  # how the library writes a range, and how people do
     (re.compile(r"the range (-?[\d.]+)<=x<=(-?[\d.]+)"), r"\1 to \2"),
@@ -44,6 +45,13 @@ _NO_OPTION = re.compile(r"no such option:? '?(-[^\s'(]+)'?(?: \(possible options
 
 class _WithExamples:
     """What stands last on a page of help: calls that can be copied, then the epilog."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return --help, which the library makes by itself, as plain as the others."""
+        option = super().get_help_option(ctx)  # type: ignore[misc]  # of the library's class beside this one
+        if option is not None:
+            convert_plainly(option)
+        return option
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         _fit(formatter)
@@ -134,6 +142,7 @@ def plainly(command: Any) -> Any:
         kind = parameter.type_descriptor
         if kind.is_path:  # what can't be read is said where it is opened, with its own exit code
             kind.parameter_info.readable = False
+        convert_plainly(parameter)
         if kind.is_choice and len("|".join(map(str, kind.choices))) > _LONGEST_CHOICE:
             parameter.help = f"{parameter.help.rstrip('.')}: {', '.join(map(str, kind.choices))}."
             parameter.metavar = "NAME"

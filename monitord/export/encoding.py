@@ -25,7 +25,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def plain(text: str) -> str:
     """Write undecodable bytes (kept as surrogates) as `\\xNN`; the rest of the text stays as it is."""
-    return _SURROGATE.sub(lambda match: _escaped(ord(match[0])), text)
+    return text if text.isascii() else _SURROGATE.sub(lambda match: _escaped(ord(match[0])), text)
 
 
 def iso(moment: datetime) -> str:

@@ -66,14 +66,19 @@ _HOT_SHARE = 0.05
 SLOW_STEPS = 100_000
 _ROW_STEPS = 50
 _LOOK_STEPS = 10_000
-_RECOGNISED = (
-    f"SELECT i.correlation_id, i.raised_at, i.process_name, i.trigger_metric, i.hotspots, {CAUSE} AS cause "  # noqa: S608  our words
-    f"FROM incident i WHERE {SHOWN}"
-)
+_RECOGNISED = f"i.correlation_id, i.raised_at, i.process_name, i.trigger_metric, i.hotspots, {CAUSE} AS cause"
 _IN_TIME = "i.raised_at >= :since AND i.raised_at <= :until"
-_NEWEST_OF_THEM = "ORDER BY i.raised_at DESC LIMIT :limit"
-_RECOGNISABLE = f"{_RECOGNISED} AND {_IN_TIME} {_NEWEST_OF_THEM}"
-_RECOGNISABLE_NAMED = f"{_RECOGNISED} AND i.correlation_id IN {among('names')}"
+# How many there are, up to a limit, the index of times alone knows: their rows are long.
+_HOW_MANY = f"(SELECT count(*) FROM (SELECT 1 FROM incident i WHERE {_IN_TIME} LIMIT :limit))"  # noqa: S608  our words
+_RECOGNISABLE = (
+    f"WITH stored(number) AS {_HOW_MANY}"  # noqa: S608  our words
+    f" SELECT {_RECOGNISED}, (SELECT number FROM stored) AS number FROM incident i"
+    f" WHERE {SHOWN} AND {_IN_TIME} ORDER BY i.raised_at DESC"
+    " LIMIT (SELECT CASE WHEN number < :limit THEN -1 ELSE :latest END FROM stored)"
+)
+_RECOGNISABLE_NAMED = (
+    f"SELECT {_RECOGNISED} FROM incident i WHERE {SHOWN} AND i.correlation_id IN {among('names')}"  # noqa: S608  our words
+)
 _HOT_KEYS = {"functions": "function", "statements": "ast_node_id"}
 # How many events of each name there are, up to a limit, which the index alone knows; then whose they are.
 _EVENTS_OF_EACH = (
@@ -263,12 +268,20 @@ class EventQuestions(Asking):
 class AlikeQuestions(EventQuestions):
     """What a reader of a store is asked about incidents that may be alike."""
 
-    def recognisable(self, since: datetime, until: datetime, limit: int) -> list[Row]:
-        """Return the cells that tell incidents raised in [since, until], the newest, at most so many."""
-        return self._all(_RECOGNISABLE, _span(since, until, limit))
+    def recognisable(
+        self, since: datetime, until: datetime, limit: int, latest: int
+    ) -> tuple[list[Row], bool]:
+        """Return the cells that tell incidents raised in [since, until], and whether these are all of them.
+
+        Where so many as the limit are stored only the latest are returned.
+        """
+        found = self._all(_RECOGNISABLE, {**_span(since, until, limit), "latest": latest})
+        return found, not found or found[0]["number"] < limit
 
     def recognisable_named(self, correlation_ids: Sequence[str]) -> list[Row]:
         """Return the same cells of these incidents."""
+        if not correlation_ids:
+            return []
         return self._all(_RECOGNISABLE_NAMED, {"names": json.dumps(list(correlation_ids))})
 
     def recognisable_alike(

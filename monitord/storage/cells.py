@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, fields
 from datetime import UTC, datetime
 from enum import EnumType
-from operator import attrgetter
 from types import NoneType
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -152,6 +151,8 @@ def _text(value: Any) -> str:
 
 def sound_text(cell: Any) -> str:
     """Read the text in a cell; raises for bytes that are not UTF-8 and were read leniently."""
+    if type(cell) is str and cell.isascii():  # nearly all
+        return cell
     if isinstance(cell, bytes):
         return text_of(cell)  # the raw bytes of a name lie as a BLOB
     _text(cell).encode()
@@ -275,7 +276,7 @@ def read_plain(record: type[_T], held: Row) -> _T:
     What it lacks gets the field's default: earlier versions knew fewer columns. What we have no column for is
     left out: a newer one knows more.
     """
-    return record(**_values(record, held, attrgetter("kind.value")))
+    return record(**_values(record, held, _readers(record, "value")))
 
 
 def read_row(record: type[_T], row: Row) -> _T:
@@ -285,21 +286,33 @@ def read_row(record: type[_T], row: Row) -> _T:
 
 def read_cells(record: type[Any], row: Row) -> Row:
     """Read the values of those cells that are a record's columns, as `read_row` does."""
-    return _values(record, row, attrgetter("kind.read"))
+    return _values(record, row, _readers(record, "read"))
 
 
-def _values(record: type[Any], row: Row, reader: Callable[[RecordColumn], Callable[[Any], Any]]) -> Row:
-    columns = columns_of(record)
+_READERS: dict[tuple[Any, str], Mapping[str, tuple[Any, Callable[[Any], Any]]]] = {}
+
+
+def _readers(record: type[Any], way: str) -> Mapping[str, tuple[Any, Callable[[Any], Any]]]:
+    """By column: what an empty cell stands for, what reads another. `way` is a Kind's `value` or `read`."""
+    if (record, way) not in _READERS:
+        columns = columns_of(record)
+        _READERS[record, way] = {name: (each.null, getattr(each.kind, way)) for name, each in columns.items()}
+    return _READERS[record, way]
+
+
+def _values(record: type[Any], row: Row, readers: Mapping[str, tuple[Any, Callable[[Any], Any]]]) -> Row:
     values: dict[str, Any] = {}
-    for name in row:
-        if (column := columns.get(name)) is None:
+    for name, cell in row.items():
+        if (column := readers.get(name)) is None:
             continue
+        null, read = column
         try:
-            values[name] = column.null if row[name] is None else reader(column)(row[name])
+            value = null if cell is None else read(cell)
         except SENSELESS as error:
             raise damaged_row(record.TABLE, row, name) from error
-        if values[name] is REFUSED:
+        if value is REFUSED:
             raise damaged_row(record.TABLE, row, name)
+        values[name] = value
     return values
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
@@ -74,10 +75,14 @@ def set_pragmas(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA fullfsync = ON")
 
 
+_READING: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
+_ASKING: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
+
+
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """For questions of one statement each to SQLite: they take no lock."""
-    with Engine(engine.pool, engine.dialect, engine.url).connect() as connection:  # nobody listens to it
+    with _beside(engine, _READING, None).connect() as connection:
         yield connection
 
 
@@ -85,10 +90,22 @@ def reading(engine: Engine) -> Iterator[Connection]:
 def asking(engine: Engine) -> Iterator[Connection]:
     """For questions to any database: they wait for no writer, and see it as it was at the first of them."""
     if engine.dialect.name == "sqlite":
-        engine = Engine(engine.pool, engine.dialect, engine.url)
-        event.listen(engine, "begin", _DEFERRED)
+        engine = _beside(engine, _ASKING, _DEFERRED)
     with engine.begin() as connection:
         yield connection
+
+
+def _beside(
+    engine: Engine, made: WeakKeyDictionary[Engine, Engine], begin: Callable[..., object] | None
+) -> Engine:
+    """The engine over the same connections that begins otherwise; made once, because that takes time."""
+    other = made.get(engine)
+    if other is None:
+        other = Engine(engine.pool, engine.dialect, engine.url)
+        if begin is not None:
+            event.listen(other, "begin", begin)
+        made[engine] = other
+    return other
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -110,20 +111,22 @@ def _times(
         return [each for each in fresh.values() if each]
 
     wanted = {each.correlation_id for each in page}
-    week = reader.recognisable(_week_before(min(raised)), max(raised), MOST_OF_A_WEEK)
-    if len(week) < MOST_OF_A_WEEK:
+    since, until = _week_before(min(raised)), max(raised)
+    week, is_whole = reader.recognisable(since, until, MOST_OF_A_WEEK, _LATEST)
+    if is_whole:
         found = recognised(week)
         return _counted([each for each in found if each.correlation_id in wanted], found), looked_at
-    own = recognised(reader.recognisable_named(sorted(wanted)))
+    held = [row for row in week if row["correlation_id"] in wanted]
+    named = wanted.difference(_by_id(held))
+    own = recognised([*held, *reader.recognisable_named(sorted(named))])
     if not own:
         return {}, looked_at
-    since, until = _week_before(min(raised)), max(raised)
     rows, common = reader.recognisable_alike(_keys_of(own), since, until, MOST_ALIKE)
-    alike = [*recognised([*rows, *week[:_LATEST]]), *own]
+    frequent = [each for each in own if _has_one(each, common)]
+    alike = [*recognised([*rows, *(week if frequent else ())]), *own]
     times = _counted(own, list({each.correlation_id: each for each in alike}.values()))
-    for each in own:
-        if _has_one(each, common):
-            times[each.correlation_id] = Times(None, times[each.correlation_id].at_least)
+    for each in frequent:
+        times[each.correlation_id] = Times(None, times[each.correlation_id].at_least)
     return times, looked_at
 
 
@@ -133,15 +136,19 @@ def _by_id(rows: Iterable[Row]) -> dict[str, Row]:
 
 def _counted(wanted: Iterable[Recognised], found: Sequence[Recognised]) -> dict[str, Times]:
     """How often each of those wanted came, where those found are all that are like it."""
-    by_mark: dict[tuple[str, ...], set[int]] = defaultdict(set)
-    for number, each in enumerate(found):
+    in_order = sorted(found, key=lambda each: each.raised_at)
+    moments = [each.raised_at for each in in_order]
+    by_mark: dict[tuple[str, ...], int] = defaultdict(int)  # a bit for each that has it, in the order of time
+    for number, each in enumerate(in_order):
         for mark in each.traits.marks:
-            by_mark[mark].add(number)
+            by_mark[mark] |= 1 << number
     times = {}
     for each in wanted:
-        since = _week_before(each.raised_at)
-        alike = set[int]().union(*(by_mark[mark] for mark in each.traits.marks))
-        count = 1 + sum(since <= found[number].raised_at < each.raised_at for number in alike)
+        alike = 0
+        for mark in each.traits.marks:
+            alike |= by_mark[mark]
+        earlier = alike & ((1 << bisect_left(moments, each.raised_at)) - 1)
+        count = 1 + (earlier >> bisect_left(moments, _week_before(each.raised_at))).bit_count()
         times[each.correlation_id] = Times(count, count)
     return times
 

@@ -50,6 +50,22 @@ def test_types_are_plain_and_frozen(table: Table, tmp_path: Path) -> None:
     assert pyarrow.parquet.ParquetFile(path).metadata.row_group(0).column(0).compression == "ZSTD"
 
 
+def test_pandas_is_loaded_by_nobody_who_did_not_ask_for_it(tmp_path: Path) -> None:
+    """pyarrow does so for its first array, a quarter of a second; who has it can still use both."""
+    pytest.importorskip("pandas")
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom monitord.analytics.parquet import is_sound, write_table\n"
+        "from monitord.analytics.tables import EVENTS\n"
+        "path = Path(sys.argv[1])\nwrite_table(EVENTS, [tuple(None for _ in EVENTS.columns)], path)\n"
+        "print(is_sound(path, EVENTS), 'pandas' in sys.modules)\n"
+        "import pandas, pyarrow\n"
+        "print(pyarrow.array(pandas.Series([1, 2])).to_pylist(), len(pyarrow.table({'a': [1]}).to_pandas()))"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "a.parquet")]
+    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert told.splitlines() == ["True False", "[1, 2] 1"]
+
+
 @given(data=some.data())
 def test_what_was_written_is_read(data: some.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     table = data.draw(some.sampled_from(TABLES))

@@ -20,7 +20,11 @@ from monitord.errors import PermissionDeniedError, StorageError
 from monitord.model import Incident, ProcessDetails, ProcessKey
 from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader, check_data_dir, open_store
 from monitord.storage.artefact_store import open_folder
+from monitord.storage.backup import backup
 from monitord.storage.cells import text_cell, text_of, time_cell, time_of
+from monitord.storage.readonly import check_soundness
+from monitord.storage.restoring import restore
+from monitord.storage.schema import HEAD
 
 Maker = Callable[..., Incident]
 DAY = timedelta(days=1)
@@ -299,7 +303,9 @@ VIEW = "CREATE VIEW {} AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 
     ("kind", "name", "sql"),
     [
         ("view", "sqlite_stat1", VIEW.format("sqlite_stat1", "'event' AS tbl, 'i' || x AS idx, '1' AS stat")),
-        ("view", "mine", VIEW.format("mine", "x")),
+        ("view", "DBStat", VIEW.format("DBStat", "x AS name, x AS pgsize, 1 AS aggregate")),
+        ("view", "json_each", VIEW.format("json_each", "x AS value")),
+        ("view", "pragma_table_info", VIEW.format("pragma_table_info", "x AS name")),
         ("trigger", "mine", "CREATE TRIGGER mine AFTER INSERT ON event BEGIN DELETE FROM incident; END"),
         ("table", "mine", "CREATE VIRTUAL TABLE mine USING fts5(a)"),
     ],
@@ -317,6 +323,24 @@ def test_a_schema_that_is_not_ours_is_damage_and_asked_nothing(
         connection.commit()
     with pytest.raises(StorageError, match=f"invalid schema: '{name}' does not belong there"):
         StoreReader(data_dir).recent()
+
+
+def test_a_view_of_ones_own_is_no_damage(data_dir: Path, tmp_path: Path, make_incident: Maker) -> None:
+    """Who asks the file with SQLite's own tool keeps a question there; nobody of ours asks it."""
+    store = open_store(data_dir)
+    store.save_incident(make_incident(pid=7, name="web"))
+    store.close()
+    with closing(sqlite3.connect(data_dir / "monitord.db")) as connection:
+        connection.execute(VIEW.format("mine", "x"))
+        connection.commit()
+    assert [record.pid for record in StoreReader(data_dir).recent()] == [7]
+    assert check_soundness(data_dir / "monitord.db") == (HEAD, [])
+    with closing(open_store(data_dir)) as again:
+        assert again.compact() is None
+    backup(data_dir, tmp_path / "backup")
+    assert not list(data_dir.glob("*.damaged*"))
+    restore(tmp_path / "backup", tmp_path / "restored")
+    assert StoreReader(tmp_path / "restored").recent()
 
 
 @pytest.mark.root
