@@ -51,9 +51,9 @@ class Template:
         given: dict[str, str] = {}
         for word in told:
             name, is_named, value = word.partition("=")
-            if not (is_named and name in names):
+            if not is_named:
                 name, value = next((each for each in names if each not in given), ""), word
-            if not name or name in given:
+            if name not in names or name in given:
                 raise UsageError(f"invalid parameter {word!r} of {self.name}, expected {self.usage}")
             given[name] = value
         return {each.name: _value(self, each, given.get(each.name, each.default)) for each in self.parameters}

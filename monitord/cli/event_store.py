@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +13,7 @@ from monitord.actions import event_copy, events
 from monitord.actions.events import EventPlace
 from monitord.actions.times import parse_duration
 from monitord.cli.context import CliContext
-from monitord.cli.terminal import emit, emit_json, fact, width
+from monitord.cli.terminal import LABEL, cut, display_width, emit, emit_json, fact, width
 from monitord.cli.when import full_stamp
 from monitord.export.encoding import iso, json_text
 from monitord.export.shapes import event_row
@@ -51,10 +51,11 @@ def get(
         emit_json(shaped)
         return
     payload = shaped.pop("payload")
-    for name, value in (*shaped.items(), *payload.items()):
-        if value is not None:
-            text = value if isinstance(value, str) else json_text(value, indent=None)
-            emit("".join(f"{line}\n" for line in fact(printable(name), text, width(), indent="")))
+    told = ((name, value) for name, value in (*shaped.items(), *payload.items()) if value is not None)
+    _emit_facts(
+        (printable(name), value if isinstance(value, str) else json_text(value, indent=None))
+        for name, value in told
+    )
 
 
 def stats(context: CliContext, of: OfOption = None, host: HostOption = None, as_json: bool = False) -> None:
@@ -63,8 +64,15 @@ def stats(context: CliContext, of: OfOption = None, host: HostOption = None, as_
     if as_json:
         emit_json(_shaped(found))
         return
-    for name, text in _facts(found):
-        emit("".join(f"{line}\n" for line in fact(name, text, width(), indent="")))
+    _emit_facts(_facts(found))
+
+
+def _emit_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Each below the other; names are cut where a half of the screen is not enough for them."""
+    told = [(cut(name, width() // 2), text) for name, text in facts]
+    widest = max(LABEL, *(display_width(name) for name, _text in told))
+    for name, text in told:
+        emit("".join(f"{line}\n" for line in fact(name, text, width(), "", widest)))
 
 
 def prune(

@@ -18,7 +18,7 @@ from monitord.actions.times import parse_duration, parse_period, parse_time
 from monitord.cli.context import CliContext, JsonFlag, wants_json
 from monitord.cli.listing import NoPagerFlag, SinceFlag, UntilFlag, UtcFlag
 from monitord.cli.table import Cell, Column, draw
-from monitord.cli.terminal import cut, emit, emit_bytes, page, say, width, wrap
+from monitord.cli.terminal import cut, display_width, emit, emit_bytes, page, say, width, wrap
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.errors import UsageError
 from monitord.export.encoding import csv_rows, iso, json_text
@@ -26,7 +26,8 @@ from monitord.redaction import printable
 
 _GROUP_ROWS = 1000
 _TABLE_CHARACTERS = 16 << 20
-_LEAST_WIDE = 8  # of a column that still tells something
+_LEAST_WIDE = 6  # of a name that still tells something
+_NARROWEST = 8  # of a column that does
 
 
 class QueryOutput(StrEnum):
@@ -115,12 +116,14 @@ def _table(
     if not found:
         say("no row")
         return
-    if len(keys) > width() // _LEAST_WIDE:
+    if len(keys) > width() // _NARROWEST:
         lines = _records(keys, found, context)
         page(lines, allowed=bool(preferred["pager"]) and not no_pager)
         return
     is_number = [all(isinstance(row[i], _Number) or row[i] == "–" for row in found) for i in range(len(keys))]
-    columns = [Column(printable(key), right=is_number[i]) for i, key in enumerate(keys)]
+    # On a narrow screen names of columns are cut before what stands below them.
+    least = [max(_LEAST_WIDE, *(display_width(row[i]) for row in found)) for i in range(len(keys))]
+    columns = [Column(printable(key), is_number[i], least[i]) for i, key in enumerate(keys)]
     cells = [[Cell(text) for text in row] for row in found]
     lines = draw(columns, cells, width=width(), style=context.style())
     page(lines, allowed=bool(preferred["pager"]) and not no_pager)
@@ -212,5 +215,5 @@ def _catalogue_lines(rows: Iterable[dict[str, Any]], context: CliContext) -> Ite
     style = context.style()
     for row in rows:
         yield style.paint(printable(str(row["usage"])), "bold")
-        for line in wrap(printable(str(row["says"])), max(width() - 4, _LEAST_WIDE)):
+        for line in wrap(printable(str(row["says"])), max(width() - 4, _NARROWEST)):
             yield f"    {line}"

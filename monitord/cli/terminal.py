@@ -209,9 +209,9 @@ def wrap(text: str, columns: int) -> list[str]:
     return [*lines, line]
 
 
-def fact(label: str, text: str, columns: int, indent: str = "  ") -> Iterator[str]:
+def fact(label: str, text: str, columns: int, indent: str = "  ", label_wide: int = LABEL) -> Iterator[str]:
     """A label and what there is to say, wrapped beside it."""
-    head = f"{indent}{label:<{LABEL}} "
+    head = f"{indent}{label:<{label_wide}} "
     for line in wrap(printable(text), columns - len(head)):
         yield head + line
         head = " " * len(head)

@@ -198,6 +198,7 @@ def test_a_template_over_nothing_answers_with_nothing(tmp_path: Path) -> None:
         ([], "expected what-changed-since VERSION"),
         (["1", "*", "3", "4"], "invalid parameter '4'"),
         (["version=1", "version=2"], "invalid parameter 'version=2'"),
+        (["1", "limits=5"], "invalid parameter 'limits=5'"),  # no process of that name
         (["1", "limit=many"], "invalid limit 'many', expected a whole number"),
         (["1", f"limit={2**63}"], "expected a whole number"),
     ],

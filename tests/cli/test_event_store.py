@@ -27,6 +27,10 @@ def test_one_event_is_shown_as_the_list_has_it(here, store, incident) -> None:
     alert = store.events.query_events(event_type="alert")[0]
     assert incident.alert.reason[:20] in here("events", "get", str(alert.id)).out
     assert here("events", "get", "7").code == 3
+    names = [line.partition(" ")[0] for line in here("events", "get", str(alert.id)).out.splitlines()]
+    widest = max(map(len, filter(None, names)))
+    for line in here("events", "get", str(alert.id)).out.splitlines():
+        assert line[widest] == " " != line[widest + 1], "all stand below each other"
     for wrong in ("x", "-1", "9" * 30, "\u0663"):
         answer = here("events", "get", "--", wrong)
         assert (answer.code, answer.out) == (2, ""), wrong

@@ -238,6 +238,23 @@ def test_the_list_has_every_column_whole_at_any_width(
     assert "…" not in out
 
 
+def test_on_a_narrow_screen_names_of_columns_are_cut_before_values(
+    incident: Incident, here: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers of two digits stood below long names, and every file was cut to the same eight letters."""
+    monkeypatch.setenv("COLUMNS", "60")
+    sql = (
+        "SELECT 'app/part_1.py' AS file, 12 AS self_percent_of_all_samples, 3 AS total_percent_of_all_samples"
+    )
+    name, values = here("query", sql).out.splitlines()
+    assert values.split() == ["app/part_1.py", "12", "3"]
+    assert "self_percent_o" in name
+    monkeypatch.setenv("COLUMNS", "40")
+    name, values = here("query", sql).out.splitlines()
+    assert values.split() == ["app/part_1.py", "12", "3"]
+    assert len(name) <= 40
+
+
 def test_a_table_is_bounded_by_its_texts_and_says_so(incident: Incident, here: Cli) -> None:
     """It is drawn at once; the other forms go on as rows come."""
     sql = "SELECT repeat('x', 60000) AS text FROM range(500)"

@@ -171,7 +171,18 @@ def test_config_validate_names_the_schemes_that_exist(here: Cli, tmp_path: Path)
         assert answer.code == 6, answer
         assert "secret" not in answer.err
         if not url.startswith("memory"):
-            assert all(f"{scheme}://" in answer.err for scheme in BACKENDS)
+            assert all(f"{scheme}://" in answer.err for scheme in BACKENDS if scheme != "memory")
+            assert "memory://" not in answer.err  # it is refused, too
+    for url, words in (
+        ("dynamodb://eu-west-1", "expected dynamodb://REGION/TABLE"),
+        ("redis://user:secret@host:port/0", "redis://…, what follows can't be read"),
+        ("mysql://user:secret@host:99999/x", "mysql://…, what follows can't be read"),
+    ):
+        config.write_text(f'[state]\nurl = "{url}"\n')
+        answer = here("--config", str(config), "config", "validate")
+        assert answer.code == 6, answer
+        assert words in answer.err
+        assert "secret" not in answer.err
     config.write_text('[state]\nurl = "keydb://user:secret@host:6379/0"\n')
     assert here("--config", str(config), "config", "validate").code == 0
     assert "secret" not in here("--config", str(config), "config", "show").out

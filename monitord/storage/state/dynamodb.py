@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from monitord.errors import UsageError
 from monitord.installation import install_command
@@ -34,13 +35,7 @@ def dynamodb_backend(url: str) -> DynamoDBBackend:
 
     Credentials come from where boto3 looks for them.
     """
-    from urllib.parse import parse_qs, urlsplit
-
-    parts = urlsplit(url)
-    options = parse_qs(parts.query)
-    table = parts.path.strip("/")
-    if not _REGION.fullmatch(parts.netloc) or not table or set(options) - {"endpoint"}:
-        raise UsageError("invalid state URL: expected dynamodb://REGION/TABLE, and ?endpoint=URL for another")
+    region, table, endpoint = parsed(url)
     try:
         import boto3
         from botocore.config import Config
@@ -50,14 +45,23 @@ def dynamodb_backend(url: str) -> DynamoDBBackend:
 
     with _explained():
         once = Config(retries={"total_max_attempts": 1, "mode": "standard"})
-        endpoint = options.get("endpoint", [None])[0]
         client = boto3.session.Session().client(
-            "dynamodb", region_name=parts.netloc, endpoint_url=endpoint, config=once
+            "dynamodb", region_name=region, endpoint_url=endpoint, config=once
         )
         client.meta.events.register("before-send.dynamodb", send_limited())
         backend = DynamoDBBackend(client, table)
         backend.make_table()
     return backend
+
+
+def parsed(url: str) -> tuple[str, str, str | None]:
+    """Return region, table and endpoint of a URL; raises UsageError."""
+    parts = urlsplit(url)
+    options = parse_qs(parts.query)
+    table = parts.path.strip("/")
+    if not _REGION.fullmatch(parts.netloc) or not table or set(options) - {"endpoint"}:
+        raise UsageError("invalid state URL: expected dynamodb://REGION/TABLE, and ?endpoint=URL for another")
+    return parts.netloc, table, options.get("endpoint", [None])[0]
 
 
 class DynamoDBBackend:

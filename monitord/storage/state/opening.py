@@ -8,8 +8,10 @@ To add one: its file with a function that takes the URL, its line in BACKENDS, a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
 from monitord.errors import UsageError
 from monitord.storage.state.backend import StateBackend, deadline
@@ -85,12 +87,8 @@ def open_state(url: str, *, within_s: float = DEADLINE_S) -> Storage:
 def open_backend(url: str, *, within_s: float = DEADLINE_S) -> StateBackend:
     """Open what `open_state` stands on: records as they lie there."""
     open_it = factory_of(url)
-    with deadline(within_s):
-        try:
-            return open_it(url)
-        except (ValueError, TypeError) as error:  # a port of letters, an unknown option
-            scheme = url.partition("://")[0]
-            raise UsageError(f"invalid state URL: {scheme}://…, what follows can't be read") from error
+    with deadline(within_s), _understood(url):
+        return open_it(url)
 
 
 def factory_of(url: str) -> Factory:
@@ -106,12 +104,29 @@ def factory_of(url: str) -> Factory:
     return cast("Factory", load_entry(found))
 
 
+@contextmanager
+def _understood(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError) as error:  # a port of letters, an unknown option
+        scheme = url.partition("://")[0]
+        raise UsageError(f"invalid state URL: {scheme}://…, what follows can't be read") from error
+
+
 def check_url(url: str) -> None:
     """Raise UsageError for a URL that no backend takes; nothing is opened, nothing of a plug-in is loaded."""
-    if _found(url) is _sqlite:
-        from monitord.storage.sqlite_urls import sqlite_file
+    found = _found(url)
+    with _understood(url):
+        if found is _sqlite:
+            from monitord.storage.sqlite_urls import sqlite_file
 
-        sqlite_file(url, "state")
+            sqlite_file(url, "state")
+        elif found is _dynamodb:
+            from monitord.storage.state.dynamodb import parsed
+
+            parsed(url)
+        elif callable(found):
+            _port = urlsplit(url).port
 
 
 def _found(url: str) -> Factory | EntryPoint:
@@ -124,7 +139,9 @@ def _found(url: str) -> Factory | EntryPoint:
     for entry in added:
         if separator and entry.name == scheme:
             return entry
-    known = ", ".join(f"{name}://" for name in [*BACKENDS, *sorted(set(added.names) - set(BACKENDS))])
+    known = ", ".join(
+        f"{name}://" for name in [*BACKENDS, *sorted(set(added.names) - set(BACKENDS))] if name != "memory"
+    )
     is_scheme = separator and _SCHEME.fullmatch(scheme)
     shown = f"{scheme}://" if is_scheme else "no scheme"  # all else may hold a password
     raise UsageError(f"invalid state URL: {shown}, expected one of {known}")

@@ -67,7 +67,7 @@ def _added(url: StorageURL) -> EntryPoint:
     for entry in added:
         if entry.name == url.scheme:
             return entry
-    known = ", ".join(f"{scheme}://" for scheme in sorted({*PROVIDERS, *added.names}))
+    known = ", ".join(f"{scheme}://" for scheme in sorted({*PROVIDERS, *added.names} - {"memory"}))
     raise ConfigError(f"invalid URL {url}: unsupported scheme {url.scheme}://, expected one of {known}")
 
 
