@@ -145,6 +145,21 @@ def test_all_below_a_folder_are_listed_and_what_has_no_path_is_left_out(
     assert (objects.folders("none"), [*objects.list("none")]) == ((), [])
 
 
+def test_a_name_that_ends_every_list_is_named_with_what_to_do(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Whoever else writes to the bucket may make one; no client of ours can go past it."""
+    place = s3_place(request, tmp_path)
+    place.plant("a//b", b"foreign")
+    objects = open_objects(place.url)
+    said = r"^cannot list s3://[^:]+: somebody's object 'some/prefix/a//b' has a name .*; remove it$"
+    with pytest.raises(StorageError, match=said):
+        list(objects.list())
+    with pytest.raises(StorageError, match=said), closing(open_s3(parse_url(place.url))) as keys:
+        list(keys.list())
+    objects.close()
+
+
 def test_what_is_not_there_is_missing_and_what_is_too_large_is_not_read(objects: Objects) -> None:
     with pytest.raises(MissingArtefactError):
         objects.read(PATH, 10)

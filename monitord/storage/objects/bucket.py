@@ -127,7 +127,8 @@ class BucketObjects:
         try:
             yield
         except (BaseError, FileNotFoundError) as error:
-            raise explained_error(f"{what}: {self._place}", error, path) from error
+            where = what if what.endswith(self._place) else f"{what}: {self._place}"
+            raise explained_error(where, error, path) from error
 
 
 def _info(meta: Any) -> ObjectInfo:

@@ -323,7 +323,8 @@ class S3StorageProvider:
         try:
             yield
         except (BaseError, FileNotFoundError) as error:
-            raise explained_error(f"{what}: {self._place}", error, key) from error
+            where = what if what.endswith(self._place) else f"{what}: {self._place}"
+            raise explained_error(where, error, key) from error
 
 
 class _Counted(Iterator[bytes]):

@@ -19,6 +19,8 @@ _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
 _FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "EntityTooLarge"}
 _DENIED = {"ExpiredToken", "InvalidToken", "AccessDenied"}
 _PASSING = {"RequestTimeout", "SlowDown", "ConditionalRequestConflict", "OperationAborted"}
+# Its client has no list without such a name, and no way past it.
+_UNREADABLE_NAME = re.compile(r'invalid path: (?:Error parsing )?Path "([^"\n]{1,1100})"')
 _ROLE_HOST = "169.254."  # where a machine in a cloud asks for its role's credentials
 
 
@@ -63,6 +65,8 @@ def reason_of(text: str, status: int | None, code: str) -> str:
         return f"HTTP status {status}" + (f" ({code})" if code else "")
     if "TimedOut" in text:
         return "no answer in time"
+    if match := _UNREADABLE_NAME.search(text):
+        return f"somebody's object {match[1][:80]!r} has a name that ends every list; remove it"
     if match := re.search(r"InvalidCertificate\((\w+)|message: \"([^\"\n]{1,80})\"", text):
         return f"certificate refused: {match[1]}" if match[1] else match[2]
     if "IncompleteMessage" in text or "IncompleteBody" in text:
