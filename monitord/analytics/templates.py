@@ -51,7 +51,7 @@ class Template:
         given: dict[str, str] = {}
         for word in told:
             name, is_named, value = word.partition("=")
-            if not is_named:
+            if not is_named or not name.isidentifier():
                 name, value = next((each for each in names if each not in given), ""), word
             if name not in names or name in given:
                 raise UsageError(f"invalid parameter {word!r} of {self.name}, expected {self.usage}")
