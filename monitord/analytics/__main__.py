@@ -16,7 +16,7 @@ from monitord.analytics import sandbox
 
 def main() -> int:
     """Do what the order says."""
-    import duckdb  # noqa: F401  loaded while its parent still looks for files
+    import monitord.analytics.duck  # noqa: F401  loaded while its parent still looks for files
 
     order = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_asker, daemon=True).start()
@@ -28,7 +28,7 @@ def main() -> int:
 
 
 def _answer(order: dict[str, Any]) -> None:
-    import duckdb
+    from monitord.analytics.duck import duckdb
 
     sandbox.give_up_rights(order["memory_mb"], order["deadline_s"] * (order["threads"] + 1))
     notes: list[str] = []

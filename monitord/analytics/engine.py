@@ -184,7 +184,7 @@ def _rows(child: _Child, answer: Answer) -> Iterator[tuple[Any, ...]]:
             if "rows" not in line:
                 raise child.failure(line)
             answer.notes += line["notes"]
-            child.end()
+            child.end(has_told=True)
             return
         for index in times:
             line[index] = _time(line[index])
@@ -303,8 +303,11 @@ class _Child:
             )
         return MonitordError(f"cannot answer: the child that asks DuckDB ended with status {status}")
 
-    def end(self) -> int:
-        """End it at once, if it has not ended itself; return its status, of a signal negative."""
+    def end(self, *, has_told: bool = False) -> int:
+        """End it at once, if it has not ended itself; return its status, of a signal negative.
+
+        One that has told all would only take its memory down piece by piece: its status says nothing.
+        """
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.2 if not self._is_late else 0)
+            self._process.wait(0 if self._is_late or has_told else 0.2)
         return _end(self._process)

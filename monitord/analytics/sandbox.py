@@ -11,6 +11,8 @@ import math
 import resource
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import count
 from typing import Any
 
 from monitord import rights
@@ -27,6 +29,7 @@ _INTEGERS = frozenset(
     f"{sign}{size}" for sign in ("", "U") for size in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 )
 _TIMES = frozenset(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "DATE"))
+_VARIABLES = count(1)
 _NESTED = ("STRUCT(", "MAP(", "UNION(", "JSON", "VARIANT")
 
 
@@ -50,7 +53,7 @@ def connect(
     views: Sequence[Mapping[str, Any]], memory_mb: int, threads: int, asked: str, notes: list[str]
 ) -> Any:
     """Return a connection with those views that the SQL may name, locked; `notes` gets what they lack."""
-    import duckdb
+    from monitord.analytics.duck import duckdb
 
     connection = duckdb.connect(
         ":memory:",
@@ -94,7 +97,16 @@ def _shipped(connection: Any, view: Mapping[str, Any], notes: list[str]) -> str:
     )
     notes += found.notes
     summed = shipped.Summed(**told["summed"]) if told["summed"] else None
-    return shipped.view_sql(view["columns"], found, _TYPES, quoted, literal, summed)
+    kept = partial(_kept, connection)
+    return shipped.view_sql(view["columns"], found, _TYPES, quoted, literal, kept, summed)
+
+
+def _kept(connection: Any, texts: Sequence[str | None]) -> str:
+    """Keep texts in a variable, and return what names it: a thousand of them in SQL are read at each use."""
+    name = f"texts {next(_VARIABLES)}"
+    told = ", ".join("NULL" if text is None else literal(text) for text in texts)
+    connection.execute(f"SET VARIABLE {quoted(name)} = [{told}]::VARCHAR[]")
+    return f"getvariable({literal(name)})"
 
 
 def _lists_views(lowered: str) -> bool:

@@ -26,6 +26,7 @@ _STORED_AS = {
 }
 LARGEST_FILE_BYTES = 512 << 20
 _LONGEST_TEXT_BYTES = 64 << 10  # a dictionary repeats one text for all rows: kilobytes become gigabytes
+_FILE = "file_index"  # which file of the list a row is of; DuckDB shows a column of this name instead
 _NEEDED = 2  # columns that every version has: whose row it is, and when or which
 _NAMED = 3
 
@@ -91,9 +92,10 @@ def view_sql(
     types: Mapping[str, str],
     quoted: Callable[[str], str],
     literal: Callable[[str], str],
+    kept: Callable[[Sequence[str | None]], str],
     summed: Summed | None = None,
 ) -> str:
-    """Return the SELECT of a view over sound files."""
+    """Return the SELECT of a view over sound files; `kept` returns what stands in it for a list of texts."""
     if not found.files:
         empty = ", ".join(f"NULL::{types[kind]} AS {quoted(name)}" for name, kind in columns)
         return f"SELECT {empty} WHERE false"
@@ -110,7 +112,8 @@ def view_sql(
             if name != "host_id"
         )
         if files:
-            parts.append(_part(taken, files, found, quoted(marker) if is_summed else "", literal))
+            wanted = f"{quoted(marker)} > 0" if is_summed else ""
+            parts.append(_part(taken, files, found, wanted, literal, kept))
     return " UNION ALL ".join(parts)
 
 
@@ -140,40 +143,38 @@ def _part(
     taken: str,
     files: Sequence[str],
     found: Sound,
-    marker: str,
+    wanted: str,
     literal: Callable[[str], str],
+    kept: Callable[[Sequence[str | None]], str],
 ) -> str:
-    listed = ", ".join(literal(path) for path in files)
-    read = (
-        f"read_parquet([{listed}], union_by_name = {not found.is_alike}, hive_partitioning = true,"
-        " hive_types = {'date': DATE, 'host': VARCHAR}, file_row_number = false)"
-    )
-    wanted = [f"{marker} > 0"] if marker else []
-    if any(place and place[2] == COMPACTED for place in map(_PLACE.search, files)):
-        whose = f"CASE WHEN host = '{COMPACTED}' THEN host_id ELSE host END"
-        wanted.append(f"NOT ({_replaced(found.files, literal)})")
-    else:
-        whose = "host"
-    within = f" WHERE {' AND '.join(wanted)}" if wanted else ""
+    """One SELECT. Whose rows a file has is looked up by its place in the list: DuckDB takes a path apart for
+    each row, and `hive_partitioning` each time that the view is named.
+    """
+    read = f"read_parquet({kept(files)}, union_by_name = {not found.is_alike}, hive_partitioning = false)"
+    hosts = [place[2] if place else "" for place in map(_PLACE.search, files)]
+    kept_hosts = kept([None if host == COMPACTED else host for host in hosts])
+    whose = f"list_extract({kept_hosts}, CAST({_FILE} AS BIGINT) + 1)"
+    conditions = [wanted] if wanted else []
+    if COMPACTED in hosts:
+        whose = f"coalesce({whose}, host_id)"
+        conditions.append(f"NOT ({_replaced(found.files, files, literal)})")
+    within = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"SELECT {whose} AS host_id, {taken} FROM {read}{within}"
 
 
-def _replaced(files: Iterable[str], literal: Callable[[str], str]) -> str:
-    """The condition of compacted rows whose host has a file of its own on that day."""
-    days: dict[str, list[str]] = {}
-    compacted = set()
-    for file in files:
-        place = _PLACE.search(file)
+def _replaced(known: Iterable[str], files: Sequence[str], literal: Callable[[str], str]) -> str:
+    """The condition of compacted rows whose host has a file of its own on that day, or that are nobody's."""
+    own: dict[str, list[str]] = {}
+    for place in map(_PLACE.search, known):
+        if place and place[2] != COMPACTED:
+            own.setdefault(place[1], []).append(literal(place[2]))
+    told = []
+    for at, place in enumerate(map(_PLACE.search, files)):
         if place and place[2] == COMPACTED:
-            compacted.add(place[1])
-        elif place:
-            days.setdefault(place[1], []).append(literal(place[2]))
-    told = [
-        f"(date = DATE {literal(day)} AND host_id IN ({', '.join(hosts)}))"
-        for day, hosts in sorted(days.items())
-        if day in compacted
-    ]
-    return f"host = '{COMPACTED}' AND ({' OR '.join(['host_id IS NULL', *told])})"
+            hosts = own.get(place[1])
+            gone = f"host_id IS NULL OR host_id IN ({', '.join(hosts)})" if hosts else "host_id IS NULL"
+            told.append(f"{_FILE} = {at} AND ({gone})")
+    return " OR ".join(told)
 
 
 def _by_columns(files: Sequence[str], most_rows: int | None, bad: dict[str, str]) -> dict[bytes, list[str]]:
@@ -215,7 +216,7 @@ def _too_many(file: str, rows: int, most_rows: int | None) -> str | None:
 
 def _described(connection: Any, files: Sequence[str], bad: dict[str, str]) -> Sequence[str]:
     """The columns that all these files have; one of which DuckDB can't tell them goes to `bad`."""
-    import duckdb
+    from monitord.analytics.duck import duckdb
 
     sql = (
         "SELECT name || ' ' || coalesce(duckdb_type, '?') FROM parquet_schema($file)"
@@ -238,14 +239,14 @@ def _unfit(columns: Sequence[Sequence[str]], described: Sequence[str]) -> tuple[
             return "has a column twice", set()
         found[name.lower()] = type_
     known = {name for name, _ in columns if name in found}
-    if any(name not in known for name, _ in columns[:_NEEDED]):
+    if _FILE in found or any(name not in known for name, _ in columns[:_NEEDED]):
         return "not a table of monitord", set()
     wrong = [name for name, kind in columns if name in known and found[name] != _STORED_AS[kind]]
     return (f"has another type of {wrong[0]}" if wrong else None), known
 
 
 def _unreadable(connection: Any, files: Sequence[str], most_rows: int | None) -> dict[str, str]:
-    import duckdb
+    from monitord.analytics.duck import duckdb
 
     bad = {}
     for file in files:

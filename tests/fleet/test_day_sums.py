@@ -156,6 +156,20 @@ def test_sums_are_taken_for_whole_days_and_only_there(tmp_path: Path) -> None:
     assert late[0][incidents] == 5
 
 
+@pytest.mark.parametrize(("question", "scans"), [(HOT, 1), (COMPARE, 2)], ids=["hot", "compare"])
+def test_files_are_read_no_oftener_than_they_must(tmp_path: Path, question: Question, scans: int) -> None:
+    """A thousand hosts' files take half of a question's time to open: what is asked of them is asked at once."""
+    made = make_fleet(tmp_path, 3)
+    files = [str(path_of(made.root, HOTSPOTS, LAST_DAY, host)) for host in made.hosts]
+    view = View.of_hosts(HOTSPOTS, files, whole_days=[str(LAST_DAY)]).as_plain()
+    connection = sandbox.connect([view], 512, 1, question.sql, [])
+    given = {**ANY, "since": FIRST, "until": FIRST + timedelta(days=2), "host": ""}
+    told = {name: given[name] for name in question.parameters}
+    ((_kind, plan),) = connection.execute(f"EXPLAIN {question.sql}", told).fetchall()
+    connection.close()
+    assert plan.upper().count("READ_PARQUET") == scans
+
+
 def test_versions_side_by_side_and_numbers_that_can_t_be_stand_for_themselves() -> None:
     """Of one process; the others have theirs."""
     good = [(hour, "job", "1", "f", "m", "a", "x.py", 1, "ring", 1, 5, 5, 10) for hour in range(3)]

@@ -23,6 +23,16 @@ from tests.fleet.hosts import bomb
 TYPES = {"text": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool": "BOOLEAN", "time": "TIMESTAMPTZ"}
 
 
+def view_of(table: Table, found: shipped.Sound) -> str:
+    def literal(text: str) -> str:
+        return f"'{text}'"
+
+    def kept(texts: Sequence[str | None]) -> str:
+        return f"[{', '.join('NULL' if text is None else literal(text) for text in texts)}]::VARCHAR[]"
+
+    return shipped.view_sql(table.columns, found, TYPES, lambda name: f'"{name}"', literal, kept)
+
+
 def asked(
     table: Table, files: Sequence[Path], what: str, *, thorough: bool = False, most_rows: int | None = None
 ) -> tuple[Any, list[str]]:
@@ -30,7 +40,7 @@ def asked(
     connection = duckdb.connect()
     names = [str(file) for file in files]
     found = shipped.sound(connection, table.columns, names, thorough=thorough, most_rows=most_rows)
-    view = shipped.view_sql(table.columns, found, TYPES, lambda n: f'"{n}"', lambda t: f"'{t}'")
+    view = view_of(table, found)
     row = connection.execute(f"SELECT {what} FROM ({view})").fetchone()  # noqa: S608  our own words
     return row, list(found.notes)
 
@@ -87,7 +97,12 @@ def gone(path: Path) -> None:
     path.unlink()
 
 
-TRAPS = (cut, empty, footless, endless, foreign, widened, doubled, linked, gone)
+def numbered(path: Path) -> None:
+    """It would say of its rows that they are of another host's file."""
+    changed(path, File_Index=pa.array([3] * SMALL.minutes, pa.uint64()))
+
+
+TRAPS = (numbered, cut, empty, footless, endless, foreign, widened, doubled, linked, gone)
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.__name__)
@@ -173,7 +188,7 @@ def test_a_table_of_which_nothing_was_shipped_has_its_columns(table: Table) -> N
     """And no rows."""
     connection = duckdb.connect()
     found = shipped.sound(connection, table.columns, [])
-    view = shipped.view_sql(table.columns, found, TYPES, lambda n: f'"{n}"', lambda t: f"'{t}'")
+    view = view_of(table, found)
     described = connection.execute(f"DESCRIBE {view}").fetchall()
     assert [(name, type_) for name, type_, *_ in described] == [
         (name, TYPES[kind].replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")) for name, kind in table.columns

@@ -13,6 +13,7 @@ from monitord.analytics.tables import Kind, Table
 _PARAMETER = re.compile(r"\$([a-z_]+)")
 _SECONDS = re.compile(r"extract\(epoch from ([a-z_.]+)\)")
 _QUOTED = re.compile(r'"([a-z_]+)"')
+_ONCE = re.compile(r"\bas materialized\b")  # DuckDB's: one scan for all that name it, the same answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +42,17 @@ def other_columns(table: Table) -> str:
 
 def ported(sql: str, dialect: Dialect) -> str:
     """Return a question's SQL, its parameters named as the engine does."""
-    said = _SECONDS.sub(lambda found: dialect.seconds.format(found[1]), sql.strip())
-    said = _QUOTED.sub(rf"{dialect.quote}\1{dialect.quote}", said)
-    return _PARAMETER.sub(lambda found: dialect.parameter(found[1]), said) + dialect.ends
+    return _PARAMETER.sub(lambda found: dialect.parameter(found[1]), _said(sql, dialect)) + dialect.ends
 
 
 def filled(sql: str, values: Mapping[str, Any], dialect: Dialect) -> str:
     """Return a question's SQL with its values in it: for who pastes it into the engine's own client."""
-    said = _PARAMETER.sub(lambda found: dialect.literal(values[found[1]]), sql.strip())
-    said = _SECONDS.sub(lambda found: dialect.seconds.format(found[1]), said)
-    return _QUOTED.sub(rf"{dialect.quote}\1{dialect.quote}", said) + dialect.ends
+    return _PARAMETER.sub(lambda found: dialect.literal(values[found[1]]), _said(sql, dialect)) + dialect.ends
+
+
+def _said(sql: str, dialect: Dialect) -> str:
+    said = _SECONDS.sub(lambda found: dialect.seconds.format(found[1]), sql.strip())
+    return _ONCE.sub("as", _QUOTED.sub(rf"{dialect.quote}\1{dialect.quote}", said))
 
 
 def text_literal(value: str) -> str:

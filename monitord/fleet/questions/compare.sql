@@ -1,46 +1,56 @@
 -- Which functions got hotter after a version arrived, and on how many hosts: each host is compared with itself.
 -- A host's numbers that can't be are left out: none of them may break the answer for all others.
-with hours as (
-    select host_id, process, version, hour, taken_from, max(process_samples) as samples
+with arrived as (
+    select host_id, process, min(hour) as hour
     from hotspots
-    where hour >= $since and hour < $until and taken_from <> 'baseline'
+    where version = $version and hour >= $since and hour < $until and taken_from <> 'baseline'
         and process_samples between 1 and 1000000000000
         and ($host = '' or lower(host_id) like $host escape '!')
         and ($process = '' or lower(process) like $process escape '!')
-    group by host_id, process, version, hour, taken_from
-),
-arrived as (
-    select host_id, process, min(hour) as hour
-    from hours
-    where version = $version
     group by host_id, process
 ),
-totals as (
-    select
-        h.host_id as host_id,
-        h.process as process,
-        sum(case when h.version = $version then h.samples else 0 end) as after,
-        sum(case when h.version = $version then 0 else h.samples end) as before
-    from hours h
-    join arrived a on h.host_id = a.host_id and h.process = a.process
-    where h.version = $version
-        or (h.hour <= a.hour and ($before = '' or h.version = $before))
-    group by h.host_id, h.process
-),
-spots as (
+taken as materialized (
     select
         s.host_id as host_id,
         s.process as process,
+        s.version as version,
+        s.hour as hour,
+        s.taken_from as taken_from,
         s.function as function,
         s.module as module,
-        sum(case when s.version = $version then s.self_samples else 0 end) as after,
-        sum(case when s.version = $version then 0 else s.self_samples end) as before
+        s.self_samples as self_samples,
+        s.process_samples as process_samples
     from hotspots s
     join arrived a on s.host_id = a.host_id and s.process = a.process
     where s.hour >= $since and s.hour < $until and s.taken_from <> 'baseline'
-        and s.self_samples between 0 and 1000000000000
+        and s.process_samples between 1 and 1000000000000
         and (s.version = $version or (s.hour <= a.hour and ($before = '' or s.version = $before)))
-    group by s.host_id, s.process, s.function, s.module
+),
+hours as (
+    select host_id, process, version, hour, taken_from, max(process_samples) as samples
+    from taken
+    group by host_id, process, version, hour, taken_from
+),
+totals as (
+    select
+        host_id,
+        process,
+        sum(case when version = $version then samples else 0 end) as after,
+        sum(case when version = $version then 0 else samples end) as before
+    from hours
+    group by host_id, process
+),
+spots as (
+    select
+        host_id,
+        process,
+        function,
+        module,
+        sum(case when version = $version then self_samples else 0 end) as after,
+        sum(case when version = $version then 0 else self_samples end) as before
+    from taken
+    where self_samples between 0 and 1000000000000
+    group by host_id, process, function, module
 ),
 shares as (
     select
