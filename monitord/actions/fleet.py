@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,15 +64,22 @@ def bucket_url(workspace: Workspace) -> str:
     return workspace.settings.bucket_url
 
 
-def bounded(
-    since: datetime | None, until: datetime | None, usual: timedelta
-) -> tuple[datetime, datetime | None]:
-    """Return a period that a server may be asked for, `usual` long where no beginning is said.
+def beginning(until: datetime | None, days: int) -> datetime:
+    """Return when a question begins that nobody said it of: with the day (UTC) so many days before its end.
+
+    Days that are asked for whole are answered from their sums.
+    """
+    last = ((until or datetime.now(UTC)).astimezone(UTC) - timedelta(microseconds=1)).date()
+    return datetime.combine(last - timedelta(days=days), time(), UTC)
+
+
+def bounded(since: datetime | None, until: datetime | None, days: int) -> tuple[datetime, datetime | None]:
+    """Return a period that a server may be asked for; `days` as for `beginning`.
 
     Raises UsageError for one that is longer than a month.
     """
     end = until or datetime.now(UTC)
-    since = since or end - usual
+    since = since or beginning(until, days)
     if end - since > _LONGEST:
         raise UsageError(
             f"invalid period, expected at most {counted(_LONGEST.days, 'day')}; try `monitord fleet`"

@@ -73,7 +73,8 @@ BucketFlag = Annotated[
     ),
 ]
 
-_FURTHER_BACK = "in that time; --since 30d looks further back"
+_YESTERDAY = "yesterday 00:00 UTC"
+_A_WEEK = "00:00 UTC, 7 days ago"
 HOST_KEYS = (
     "host_id", "first_at", "last_at", "incidents", "severity_max", "last_incident_at", "minutes",
     "machine_percent_mean", "machine_percent_max", "memory_percent_max", "cpu_count",
@@ -93,7 +94,7 @@ COMPARE_KEYS = (
 )  # fmt: skip
 
 
-@listed(since="24h", follows=False)
+@listed(begins=_YESTERDAY, follows=False)
 def hosts(context: CliContext, asked: Asked, host: HostFlag = None, bucket: BucketFlag = None) -> None:
     """List the hosts of the fleet: until when each was heard of, its load, its incidents."""
     columns = (
@@ -105,18 +106,12 @@ def hosts(context: CliContext, asked: Asked, host: HostFlag = None, bucket: Buck
         Shown("MEMORY", percent("memory_percent_max"), right=True, gives_way=4),
         Shown("CPUS", lambda row: str(row["cpu_count"] or "–"), right=True, gives_way=5),
     )
-    rows = fleet.hosts(context.workspace, _of(asked, host, bucket))
-    listing_of(
-        context,
-        HOST_KEYS,
-        columns,
-        rows,
-        asked.view,
-        f"no host shipped anything {_FURTHER_BACK}",
-    )
+    whom = _of(asked, host, bucket, days=1)
+    rows = fleet.hosts(context.workspace, whom)
+    listing_of(context, HOST_KEYS, columns, rows, asked.view, "no host shipped anything", whom)
 
 
-@listed(since="7d", follows=False)
+@listed(begins=_A_WEEK, follows=False)
 def recent(
     context: CliContext,
     asked: Asked,
@@ -142,11 +137,12 @@ def recent(
         process=process, metric=metric, rule=rule, user=user, unit=unit, function=function, cause=cause,
         pinned=pinned or None, text=grep,
     )  # fmt: skip
-    rows = fleet.recent(context.workspace, _of(asked, host, bucket), wanted)
-    listing_of(context, RECENT_KEYS, RECENT, rows, asked.view, "no incident matches")
+    whom = _of(asked, host, bucket, days=7)
+    rows = fleet.recent(context.workspace, whom, wanted)
+    listing_of(context, RECENT_KEYS, RECENT, rows, asked.view, "no incident matches", whom)
 
 
-@listed(since="24h", follows=False)
+@listed(begins=_YESTERDAY, follows=False)
 def hot(
     context: CliContext,
     asked: Asked,
@@ -166,18 +162,12 @@ def hot(
         Shown("WHERE", where, least=12, keeps_end=True),
     )
     wanted = HotFilter(function=function, module=module, process=process)
-    rows = fleet.hot(context.workspace, _of(asked, host, bucket), wanted)
-    listing_of(
-        context,
-        HOT_KEYS,
-        columns,
-        rows,
-        asked.view,
-        f"no function was hot on any host {_FURTHER_BACK}",
-    )
+    whom = _of(asked, host, bucket, days=1)
+    rows = fleet.hot(context.workspace, whom, wanted)
+    listing_of(context, HOT_KEYS, columns, rows, asked.view, "no function was hot on any host", whom)
 
 
-@listed(since="24h", follows=False)
+@listed(begins=_YESTERDAY, follows=False)
 def same(
     context: CliContext,
     asked: Asked,
@@ -203,21 +193,15 @@ def same(
         Shown("PROCESS", lambda row: row["process"] or "–", least=8, gives_way=4),
     )
     window_s = parse_duration(within).total_seconds()
+    whom = _of(asked, host, bucket, days=1)
     rows = fleet.same(
-        context.workspace, _of(asked, host, bucket), window_s=window_s, hosts_at_least=at_least,
+        context.workspace, whom, window_s=window_s, hosts_at_least=at_least,
         process=process, rule=rule,
     )  # fmt: skip
-    listing_of(
-        context,
-        SAME_KEYS,
-        columns,
-        rows,
-        asked.view,
-        f"no incident came on several hosts {_FURTHER_BACK}",
-    )
+    listing_of(context, SAME_KEYS, columns, rows, asked.view, "no incident came on several hosts", whom)
 
 
-@listed(since="7d", follows=False)
+@listed(begins=_A_WEEK, follows=False)
 def compare(
     context: CliContext,
     asked: Asked,
@@ -242,9 +226,10 @@ def compare(
         Shown("MODULE", lambda row: row["module"] or "–", least=8, gives_way=3),
     )
     words = {"before": before, "process": process, "factor": factor}
-    rows = fleet.compare(context.workspace, _of(asked, host, bucket), version, **words)  # type: ignore[arg-type]  # one each
-    nothing = f"no host had version {printable(version)} and another before it {_FURTHER_BACK}"
-    listing_of(context, COMPARE_KEYS, columns, rows, asked.view, nothing)
+    whom = _of(asked, host, bucket, days=7)
+    rows = fleet.compare(context.workspace, whom, version, **words)  # type: ignore[arg-type]  # one each
+    nothing = f"no host had version {printable(version)} and another before it"
+    listing_of(context, COMPARE_KEYS, columns, rows, asked.view, nothing, whom)
 
 
 def show(
@@ -343,8 +328,12 @@ def compact(
         say("nothing to compact")
 
 
-def _of(asked: Asked, host: str | None, bucket: str | None) -> fleet.Asked:
-    return fleet.Asked(asked.since, asked.until, host, asked.limit, bucket)
+def _of(asked: Asked, host: str | None, bucket: str | None, *, days: int | None = None) -> fleet.Asked:
+    """Whom and when; without --since as many `days` before its end as a question usually has."""
+    since = asked.since
+    if since is None and days is not None:
+        since = fleet.beginning(asked.until, days)
+    return fleet.Asked(since, asked.until, host, asked.limit, bucket)
 
 
 def _show_moment(context: CliContext, found: fleet.HostMoment, moment: datetime, *, as_json: bool) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from textwrap import wrap
 from typing import Any
 
-from monitord.actions.fleet import plain_row
+from monitord.actions.fleet import Asked, plain_row
 from monitord.cli.context import CliContext
 from monitord.cli.listing import Listing, View
 from monitord.cli.table import Cell, Column, draw
@@ -37,14 +38,28 @@ def listing_of(
     rows: Sequence[Row],
     view: View,
     nothing: str,
+    whom: Asked | None = None,
 ) -> None:
+    """Write the rows. What `whom` asked of is said above a table and where there is nothing."""
+    heading = _period(whom, utc=view.utc) if whom is not None else ""
+
     def table(shown: Sequence[Row], view: View, header: bool) -> Iterable[str]:
         seen = [{**row, "_utc": view.utc} for row in shown]
         cells = [[Cell(printable(one.text(row)), one.paint) for one in columns] for row in seen]
         drawn = [one.column for one in columns]
+        yield from wrap(heading, width())
         yield from draw(drawn, cells, width=width(), style=context.style(), header=header)
 
-    Listing(keys, plain_row, table, nothing).answer(iter(rows), view)
+    further = f" {heading}; --since 30d looks further back" if heading else ""
+    Listing(keys, plain_row, table, f"{nothing}{further}").answer(iter(rows), view)
+
+
+def _period(whom: Asked, *, utc: bool) -> str:
+    """In words, to the minute, with the zone once."""
+    zone = UTC if utc else None
+    since, until = (end and end.astimezone(zone) for end in (whom.since, whom.until))
+    words = " to ".join(f"{end:%Y-%m-%d %H:%M}" for end in (since, until) if end)
+    return f"{'from' if since and until else 'until' if until else 'since'} {words} {since or until:%Z}"
 
 
 def stamp(key: str) -> _Text:

@@ -6,11 +6,12 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import chain, islice
-from typing import Annotated, Any, Generic, NoReturn, TypeVar
+from typing import Annotated, Any, Generic, NoReturn, TypeVar, get_args
 
 import typer
 
@@ -124,11 +125,12 @@ def _asked(
 
 
 def listed(
-    *, since: str | None = None, follows: bool = True
+    *, since: str | None = None, begins: str | None = None, follows: bool = True
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command, whose second parameter is what was Asked, the options that every list has.
 
-    `since` is where it begins unless told; `follows` gives it --follow.
+    `since` is where it begins unless told; `begins` says so in the help of a command that finds it itself;
+    `follows` gives it --follow.
     """
 
     def with_flags(function: Callable[..., None]) -> Callable[..., None]:
@@ -140,12 +142,19 @@ def listed(
             mine = {name: words.pop(name) for name in names}
             function(context, _asked(context, **words), **mine)
 
-        flags = [each.replace(default=since) if each.name == "since" else each for each in flags]
+        flags = [_beginning(each, since, begins) if each.name == "since" else each for each in flags]
         flags = [each for each in flags if follows or each.name != "follow"]
         at = [each.name for each in flags].index("output")  # how it is shown comes last
         return look_like(function, run, [context, *flags[:at], *own, *flags[at:]])
 
     return with_flags
+
+
+def _beginning(flag: inspect.Parameter, since: str | None, begins: str | None) -> inspect.Parameter:
+    """--since with what it is unless told."""
+    told = copy(get_args(flag.annotation)[1])
+    told.show_default = begins or told.show_default
+    return flag.replace(default=since, annotation=Annotated[str | None, told])
 
 
 @dataclass(frozen=True, slots=True)

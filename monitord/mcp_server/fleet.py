@@ -6,7 +6,7 @@ A question reads a bucket and may take seconds: one goes at a time, over a month
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -25,7 +25,7 @@ FLEET = ("fleet_hosts", "fleet_recent", "fleet_hot", "fleet_same")
 Host = Annotated[
     str | None, Field(min_length=1, max_length=200, description='A host_id, or a pattern: "web*".')
 ]
-_DAY, _WEEK = timedelta(days=1), timedelta(days=7)
+_DAY, _WEEK = 1, 7
 
 
 class FleetAsking:
@@ -39,7 +39,7 @@ class FleetAsking:
     def fleet_hosts(
         self, limit: Limit = 20, since: When = None, until: When = None, host: Host = None
     ) -> Rows:
-        """List hosts of the fleet, most incidents first: when each was heard of, its load (usual: 24h)."""
+        """List hosts, most incidents first: when each was heard of, its load (usual: since yesterday)."""
         whom = _whom(limit, since, until, host, _DAY)
         return self._rows("hosts", whom, fleet.hosts)
 
@@ -79,7 +79,7 @@ class FleetAsking:
         function: Word = None,
         module: Word = None,
     ) -> Rows:
-        """List the functions that took most time over all hosts, and on how many (usual: 24h)."""
+        """List the functions that took most time over all hosts, and on how many (usual: since yesterday)."""
         wanted = HotFilter(process=process, function=function, module=module)
         whom = _whom(limit, since, until, host, _DAY)
         return self._rows(("hot", wanted), whom, lambda workspace, asked: fleet.hot(workspace, asked, wanted))
@@ -95,7 +95,7 @@ class FleetAsking:
         process: Word = None,
         rule: Word = None,
     ) -> Rows:
-        """List what came on several hosts at once: one rule, one function, within seconds (usual: 24h)."""
+        """List what came on several hosts at once: one rule and function (usual: since yesterday)."""
         words: dict[str, Any] = {
             "window_s": window_s, "hosts_at_least": hosts, "process": process, "rule": rule,
         }  # fmt: skip
@@ -121,7 +121,7 @@ class FleetAsking:
 _Whom = tuple[tuple[object, ...], fleet.Asked]
 
 
-def _whom(limit: int, since: str | None, until: str | None, host: str | None, usual: timedelta) -> _Whom:
+def _whom(limit: int, since: str | None, until: str | None, host: str | None, usual: int) -> _Whom:
     """Whom and when, and the words that said so: "2h" is another moment at each question."""
     start, end = fleet.bounded(*parse_period(since, until, datetime.now(UTC)), usual)
     return (limit, since, until, host), fleet.Asked(start, end, host, limit + 1)

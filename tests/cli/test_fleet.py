@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,33 @@ def test_a_list_has_its_keys_in_every_form(asked: Any, name: str) -> None:
     assert all(tuple(row) == keys for row in whole)
     assert [json.loads(line) for line in asked(*words, "-o", "jsonl").out.splitlines()] == whole
     assert next(tuple(row) for row in csv.reader(io.StringIO(asked(*words, "-o", "csv").out))) == keys
-    assert len(asked(*words).out.splitlines()) == len(whole) + 1
+    assert len(asked(*words).out.splitlines()) == len(whole) + 2  # the period and the heads of columns
     assert json.loads(asked(*words, "-o", "json", "-n", "1").out) == whole[:1]
+
+
+@pytest.mark.parametrize(
+    ("name", "days"), [("hosts", 1), ("recent", 7), ("hot", 1), ("same", 1), ("compare", 7)]
+)
+def test_without_since_it_begins_with_a_whole_day_and_says_so(
+    asked: Any, name: str, days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of UTC, so many before its end; a whole day's hot functions are answered from their sums."""
+    words = [name, *([NEW] if name == "compare" else [])]
+    end = LAST_DAY + timedelta(days=1)
+    first = LAST_DAY - timedelta(days=days)
+    for width in ("80", "40"):
+        monkeypatch.setenv("COLUMNS", width)
+        told = " ".join(asked(*words, "-U", f"{end}T00:00:00Z", "--utc").out.split())
+        assert told.startswith(f"from {first} 00:00 to {end} 00:00 UTC ")
+    given = ["-S", f"{first}T00:00:00Z", "-U", f"{end}T00:00:00Z", "-o", "json"]
+    assert asked(*words, "-U", f"{end}T00:00:00Z", "-o", "json").out == asked(*words, *given).out
+    before = datetime.now(UTC)
+    nothing = asked(*words, "--host", "nobody", "--utc")
+    begun = {(now - timedelta(days=days)).date() for now in (before, datetime.now(UTC))}  # midnight may come
+    assert any(f" since {day} 00:00 UTC; --since 30d looks further back" in nothing.err for day in begun), (
+        nothing
+    )
+    assert " ".join(asked(name, "--help").out.split()).count("00:00 UTC") == 1
 
 
 def test_what_was_planted_is_said(asked: Any, made: Made) -> None:

@@ -6,7 +6,6 @@ A question reads a bucket and may take seconds: one goes at a time, over a month
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from monitord.actions import fleet
@@ -18,7 +17,7 @@ from monitord.storage.ids import short_id
 from monitord.storage.views import HotFilter, RecentFilter
 from monitord.web.question import Question
 
-_USUAL = timedelta(hours=24)
+_USUAL_DAYS = 1
 _MOST_ROWS = 200
 _MOST_HOSTS = 1_000_000
 _SHARED = ("since", "until", "host", "limit")
@@ -66,7 +65,7 @@ def same(asked: Question) -> dict[str, Any]:
 
 
 def _whom(asked: Question) -> fleet.Asked:
-    since, until = fleet.bounded(*asked.period(), _USUAL)
+    since, until = fleet.bounded(*asked.period(), _USUAL_DAYS)
     limit = asked.number("limit", 100, low=1, high=_MOST_ROWS)
     return fleet.Asked(since, until, asked.text("host"), limit)
 

@@ -3,7 +3,7 @@ import { add, age, badge, bar, code, counted, el, empty, failure, field, fleetPa
 import { METRICS } from "/static/pages.js";
 
 export const title = "Fleet";
-const PERIODS = [["", "24 hours"], ["1h", "1 hour"], ["7d", "7 days"], ["30d", "30 days"]];
+const PERIODS = [["", "yesterday and today (UTC)"], ["1h", "1 hour"], ["7d", "7 days"], ["30d", "30 days"]];
 const LIMIT = 100;
 const AHEAD_MS = 600_000; // of a clock
 
