@@ -14,7 +14,7 @@ from monitord.perf_events.perf_event import LockedMemoryError
 from monitord.stacks.rings import Rings, Scope, stack_bytes
 
 _NAME = "black box"
-_OTHERWISE = "without it stacks begin at the first crossing"
+_OTHERWISE = "without it only Python stacks of busy processes are read, four times a second"
 _LOOSEN = (
     "echo kernel.perf_event_paranoid=2 | sudo tee /etc/sysctl.d/60-monitord.conf && sudo sysctl --system"
 )

@@ -79,7 +79,7 @@ def test_each_refusal_has_its_reason_and_what_to_type(
     check = the_check(replace(here, open_rings=refusing(*(OSError(number, "no") for number in errors))))
     assert check.outcome == "warning"
     assert said in check.detail
-    assert "begin at the first crossing" in check.detail
+    assert "only Python stacks of busy processes are read" in check.detail
     assert fix in (check.fix or "")
 
 
