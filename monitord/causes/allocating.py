@@ -145,7 +145,7 @@ class Judged:
         if self.block_bytes:
             return f"{self.function} fills one block of {words.size(self.block_bytes)}, which grew"
         if self.is_proved:
-            return f"{self.function} brings memory in and keeps it"
+            return f"{self.function} brings memory in, which is kept"
         used = words.share(self.share, 1)
         return (
             f"{self.function} was the first to use {used} of the new memory, in blocks that are in use still"

@@ -29,6 +29,7 @@ _DECIDES_TYPES = "a second look while it grows: monitord capture PID"
 _DECIDES_BLOCKS = (
     "a profile of allocations (heaptrack): a block given back may be handed to another of its size"
 )
+_DECIDES_POOL = "a profile of allocations (heaptrack), if it uses blocks again that it does not give back"
 _DECIDES_NATIVE = "perf record -e page-faults -g -p PID while it grows"
 
 
@@ -45,7 +46,7 @@ def observe(
     seen: OfProcess = {"at_s": procfs.uptime_s(), "mappings": kept, "room": room.of(pid)}
     line = procfs.read(procfs.path(pid, "stat"), 4096)
     seen["minor_faults"] = int(procfs.split_stat(line)[1][_MINOR_FAULTS])
-    seen["image"] = list(procfs.parse_stat(line).image)
+    seen["image"] = [*procfs.parse_stat(line).image, _program_of(pid)]
     try:
         seen["python"] = census.take(pid, regions, cpu_limit_s=cpu_limit_s).kept()
     except UncountableError as reason:
@@ -61,6 +62,14 @@ def observe(
         left_s = _ALL_S - (time.monotonic() - began_s)
         seen["faults"] = _apart(lambda: page_faults.read(pid, faults, regions), left_s)
     return seen
+
+
+def _program_of(pid: int) -> int:
+    """The inode of its program: it tells an exec also where addresses are not random. 0: not known."""
+    try:
+        return os.stat(procfs.path(pid, "exe")).st_ino  # noqa: PTH116 - a link of the kernel's
+    except OSError:
+        return 0
 
 
 def _apart(read: Callable[[], Faults], within_s: float) -> Faults:
@@ -167,7 +176,7 @@ class _Explaining:
             return replace(
                 cause, kind="allocation", sentence=f"{judged.said}; {cause.sentence}",
                 confidence=self._sureness() if judged.is_proved else "possible",
-                decides=None if judged.is_proved else _DECIDES_BLOCKS,
+                decides=_DECIDES_POOL if judged.is_proved else _DECIDES_BLOCKS,
                 evidence=(*judged.rows, *cause.evidence),
             )  # fmt: skip
         if judged is not None:

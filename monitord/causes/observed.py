@@ -75,7 +75,7 @@ class Faults(TypedDict, total=False):
 class OfProcess(TypedDict, total=False):
     """What one process holds; `no_python` says why there is no census. `minor_faults`: so far.
 
-    `image`: where its program's code and stack begin; zeros where that may not be known.
+    `image`: where its program's code and stack begin, and its inode; zeros where that may not be known.
     """
 
     at_s: float

@@ -69,7 +69,7 @@ IN_BLOCKS = "was the first to use"
 LEAKS = {
     "small blocks": ("for (int n = 0; n < 9000; n++) handle(3000);", "the heap", IN_BLOCKS),
     "large blocks, which have a mapping each": (
-        "for (int n = 0; n < 60; n++) handle(700000);", "anonymous memory", "brings memory in and keeps it",
+        "for (int n = 0; n < 60; n++) handle(700000);", "anonymous memory", "brings memory in, which is kept",
     ),
     "beside one that gives back what it takes": (
         "for (int n = 0; n < 9000; n++) { render(500); handle(5000); }", "the heap", IN_BLOCKS,

@@ -155,3 +155,27 @@ def test_a_program_of_another_user_is_not_followed_into(
     cause = memory.explain(facts(before, seen))
     assert cause is not None
     assert cause.kind != "allocation", cause
+
+
+def test_another_program_at_the_same_addresses_is_told_apart(
+    tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    """Without random addresses an exec may begin where the one before did: what was seen of that has other names."""
+    is_one = "char *me = (char *)getauxval(AT_EXECFN); if (me[strlen(me) - 1] == 'e')"
+    text = RAISED.replace("if (geteuid())", is_one).replace(
+        'execl(words[1], "raised", (char *)0)', "execv(words[1], words)"
+    )
+    one = compiled(tmp_path, "#include <sys/auxv.h>\n" + text).rename(tmp_path / "one")
+    two = tmp_path / "two"
+    shutil.copy(one, two)
+    with running([require_tool("setarch"), "-R", str(one), str(two)]) as started:
+        watch = fault_watch.watch(started.pid)
+        before = observed(started.pid)
+        started.go_on()
+        started.go_on()
+        after = observed(started.pid, watch)
+        watch.close()
+    assert before["image"][:2] == after["image"][:2], "or nothing is tested"
+    cause = memory.explain(facts(before, after))
+    assert cause is not None
+    assert dict(cause.evidence)["page faults"] == "another program runs in it since"

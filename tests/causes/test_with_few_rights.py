@@ -97,7 +97,9 @@ def test_the_function_that_brings_memory_in_is_found(
     if isinstance(watch, Unwatched):
         assert dict(cause.evidence)["page faults"].startswith("not seen: ")
     else:
-        assert cause.sentence.startswith("cache_put brings memory in and keeps it; anonymous memory grew by ")
+        assert cause.sentence.startswith(
+            "cache_put brings memory in, which is kept; anonymous memory grew by "
+        )
 
 
 def test_of_a_process_that_may_not_be_looked_at_no_page_faults_are_recorded(run: Run) -> None:
