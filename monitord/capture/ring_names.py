@@ -16,6 +16,7 @@ import sys
 import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ _KALLSYMS = "/proc/kallsyms"
 _FILES_CAP = 200  # open at a time: a reader may have 256 descriptors
 _SYMBOLS_CAP = 3_000_000  # of all files together: about 6 s
 _NAME_CAP = 512
+_OVERLAPS_CAP = 256
 # Of functions; addresses have one length and need not become numbers to be sorted: there are 100,000 of them.
 _KERNEL_LINE = re.compile(rb"(?m)^([0-9a-f]{8,16}) [tTwW] (\S+)")
 _LOOK = getattr(os, "O_PATH", 0) | os.O_CLOEXEC
@@ -94,17 +96,27 @@ def _is_older(changed_ns: int, seen_ns: int | None) -> bool:
 
 
 class Ranges:
-    """Names of addresses: where each begins, and where it ends."""
+    """Names of addresses: where each begins, and where it ends. What has several names has none.
+
+    A JIT writes over code that it needs no more: which of the two ran when a sample was taken, nobody knows.
+    """
 
     def __init__(self, rows: Iterable[tuple[int, int, str]]) -> None:
         self._rows = sorted(rows)
+        self._reach = list(accumulate((end for _start, end, _name in self._rows), max))
 
     def name(self, address: int) -> str | None:
-        index = bisect_right(self._rows, (address, 1 << 64, ""))
-        if not index:
-            return None
-        start, end, name = self._rows[index - 1]
-        return name if start <= address < end else None
+        index = bisect_right(self._rows, (address, 1 << 65, ""))
+        names: set[str] = set()
+        for at in range(index - 1, -1, -1):
+            if self._reach[at] <= address or len(names) > 1:
+                break
+            if at < index - _OVERLAPS_CAP:
+                return None
+            _start, end, name = self._rows[at]
+            if address < end:
+                names.add(name)
+        return names.pop() if len(names) == 1 else None
 
 
 def kernel_names(wanted: Iterable[int], path: str = _KALLSYMS) -> Ranges:

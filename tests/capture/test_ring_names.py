@@ -214,6 +214,27 @@ def test_names_that_a_jit_wrote_are_read_and_cleaned(tmp_path: Path) -> None:
     assert len(names.name(0x7F0201) or "") <= 512
 
 
+def test_code_that_a_jit_wrote_over_other_code_has_no_name(tmp_path: Path) -> None:
+    """A sample may be of either. The same name told twice is that name; what lies beside is not in doubt."""
+    path = tmp_path / "perf.map"
+    path.write_bytes(
+        b"7f0000 100 old\n7f0040 20 new\n7f0200 10 zeta\n7f0200 10 alpha\n7f0300 10 same\n7f0300 20 same\n"
+        b"7f1000 ffffffffffff huge\n7f2000 10 inside\n"
+    )
+    names = ring_names.made_names(path)
+    told = [
+        names.name(at)
+        for at in (0x7F0010, 0x7F0050, 0x7F0070, 0x7F0205, 0x7F0305, 0x7F0315, 0x7F2005, 0x7F3000)
+    ]
+    assert told == ["old", None, "old", None, "same", "same", None, "huge"]
+    path.write_bytes(
+        b"7f0000 ffffff all\n" + b"".join(b"%x 10 f%d\n" % (0x7F0010 + 16 * n, n) for n in range(50_000))
+    )
+    names, began_s = ring_names.made_names(path), time.thread_time()
+    assert {names.name(0x7F0018 + 16 * n) for n in range(50_000)} == {None}
+    assert time.thread_time() - began_s < 5
+
+
 @pytest.mark.root
 def test_compiled_java_has_names_in_what_ran_before(
     require_tool: Callable[[str], str], targets: Targets, tmp_path: Path
