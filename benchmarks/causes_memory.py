@@ -171,6 +171,8 @@ def main() -> None:
         results = {}
         for version, interpreter in found.items():
             for name, (text, expected) in PYTHON.items():
+                if interpreter[0] == "chroot" and "ftruncate" in text:
+                    continue  # its root folder has no /dev/shm
                 answer = grown([*interpreter, "-c", HEAD + text + "step()\n"])
                 results[f"{version} {name}"] = is_right(answer.cause, expected)
                 report(f"{version} {name}", results[f"{version} {name}"], answer)
