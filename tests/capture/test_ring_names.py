@@ -231,8 +231,8 @@ def test_code_that_a_jit_wrote_over_other_code_has_no_name(tmp_path: Path) -> No
         b"7f0000 ffffff all\n" + b"".join(b"%x 10 f%d\n" % (0x7F0010 + 16 * n, n) for n in range(50_000))
     )
     names, began_s = ring_names.made_names(path), time.thread_time()
-    assert {names.name(0x7F0018 + 16 * n) for n in range(50_000)} == {None}
-    assert time.thread_time() - began_s < 5
+    assert {names.name(0x7F0018 + 16 * n) for n in range(0, 50_000, 50)} == {None}
+    assert time.thread_time() - began_s < 2
 
 
 @pytest.mark.root
