@@ -232,6 +232,7 @@ def test_no_text_of_a_host_breaks_a_page(
         assert answer.out
         assert is_safe(answer.out + answer.err)
         assert all(display_width(line) <= columns for line in answer.out.splitlines()), words
-        told = here("fleet", *words, "--bucket", made.root.as_uri(), "-o", "json").out
-        assert json.loads(told)
-        assert is_safe(told)
+        if columns == 80:  # of which a document for programs knows nothing
+            told = here("fleet", *words, "--bucket", made.root.as_uri(), "-o", "json").out
+            assert json.loads(told)
+            assert is_safe(told)

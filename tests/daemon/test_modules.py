@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+ENVIRONMENT = {**os.environ, "LC_ALL": "C.UTF-8"}
 HEAD = (
     "import sys, monitord.daemon.__main__, monitord.daemon.loop\n"
     "monitord.daemon.later.settle()  # as main() does, when all is imported\n"
@@ -84,13 +87,57 @@ print(*said, *packed, *pickled, multiprocessing.get_context("spawn").get_start_m
 """
 
 
+# Of each line on its stdin (JSON: a code, and the words of its command line) it forks a child that runs it.
+FORKING = (
+    HEAD
+    + """
+import json, os
+for line in sys.stdin:
+    code, words = json.loads(line)
+    if not os.fork():
+        sys.argv[1:] = words
+        exec(compile(code, "<string>", "exec"))
+        sys.exit()
+    print(f"ended with {os.waitstatus_to_exitcode(os.wait()[1])}", flush=True)
+"""
+)
+
+
 def told(code: str, *words: str) -> str:
     """What a fresh interpreter with the daemon's modules in it prints; another locale loads a codec more."""
     command = [sys.executable, "-c", HEAD + code, *words]
-    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def forked() -> Iterator[Callable[..., str]]:
+    """The same by a copy of one interpreter that has loaded them, which takes most of a second of CPU."""
+    command = [sys.executable, "-c", FORKING]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=ENVIRONMENT,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def ask(code: str, *words: str) -> str:
+            process.stdin.write(json.dumps([code, words]) + "\n")  # type: ignore[union-attr]
+            process.stdin.flush()  # type: ignore[union-attr]
+            said: list[str] = []
+            for line in process.stdout:  # type: ignore[union-attr]
+                if line.startswith("ended with "):
+                    assert line == "ended with 0\n", said
+                    return "".join(said).strip()
+                said.append(line)
+            raise AssertionError(said)
+
+        yield ask
 
 
 @pytest.mark.parametrize(
@@ -121,16 +168,16 @@ def told(code: str, *words: str) -> str:
         (POOL, "3"),
     ],
 )
-def test_what_waits_is_there_when_it_is_wanted(code: str, said: str) -> None:
-    assert told(code) == said
+def test_what_waits_is_there_when_it_is_wanted(code: str, said: str, forked: Callable[..., str]) -> None:
+    assert forked(code) == said
 
 
-def test_what_is_asked_of_every_module_loads_none() -> None:
-    assert told(FOUND_ONLY) == "inspect <module>\n[]\n[]\n[]\nTrue False"
+def test_what_is_asked_of_every_module_loads_none(forked: Callable[..., str]) -> None:
+    assert forked(FOUND_ONLY) == "inspect <module>\n[]\n[]\n[]\nTrue False"
 
 
-def test_threads_that_want_a_module_at_once_get_the_same(tmp_path: Path) -> None:
-    assert told(AT_ONCE, str(tmp_path)) == "[] 80 20"
+def test_threads_that_want_a_module_at_once_get_the_same(tmp_path: Path, forked: Callable[..., str]) -> None:
+    assert forked(AT_ONCE, str(tmp_path)) == "[] 80 20"
 
 
 def test_nothing_that_waits_was_wanted_by_the_imports() -> None:

@@ -128,7 +128,7 @@ def test_mild_alerts_hide_no_severe_one(recorder: Make) -> None:
 def test_three_hundred_crossings_at_once_are_all_counted_the_worst_with_its_own_row(recorder: Make) -> None:
     """Whatever the limits say: a row, or a part in the row that counts them."""
     daemon = recorder(MEMORY_RULE).start()
-    forks = daemon.spike(daemon.interpreter, "-c", FORKS, "300", start_new_session=True)
+    forks = daemon.spike(daemon.interpreter, "-c", FORKS, "300", process_group=0)
     worst = holds(daemon, 300)
     try:
         daemon.wait_for(lambda: counted(daemon) >= 302, "every alert to be counted")
