@@ -152,8 +152,11 @@ def open_engine(
     max_rows: int = MAX_ROWS,
     threads: int = 2,
     started: Started | None = None,
+    narrower: str = "",
 ) -> Iterator[Engine]:
     """Yield an engine over these views; no child is left when it is closed. The first one may wait already.
+
+    `narrower` says what to try where a question takes too much, of who has neither --memory nor --timeout.
 
     Raises MonitordError when the extra is missing, UsageError for an invalid deadline.
     """
@@ -162,7 +165,7 @@ def open_engine(
         raise UsageError(f"invalid timeout {deadline_s:g} s, expected more than 0 and at most one day")
     told = [view.as_plain() for view in views]
     limits = {"memory_mb": memory_mb, "threads": threads, "max_rows": max_rows, "deadline_s": deadline_s}
-    engine = Engine({"views": told, **limits}, deadline_s, started)
+    engine = Engine({"views": told, **limits, "narrower": narrower}, deadline_s, started)
     try:
         yield engine
     finally:
@@ -250,6 +253,7 @@ class _Child:
         self._left_s = deadline_s
         self._deadline_s = deadline_s
         self._memory_mb = order["memory_mb"]
+        self._narrower = order["narrower"]
         self._views = [view["name"] for view in order["views"]]
         self._is_late = False
         self._process = process
@@ -293,14 +297,11 @@ class _Child:
             detail = printable(" ".join(str(said["detail"]).split()))[:_SAID_AT_MOST]
             return MonitordError(f"cannot read what was stored: {detail}; try monitord doctor")
         if self._is_late or status == -24:  # SIGXCPU
-            return MonitordError(
-                f"cannot answer within {self._deadline_s:g} s; try a shorter period, or --timeout"
-            )
+            narrower = self._narrower or "a shorter period, or --timeout"
+            return MonitordError(f"cannot answer within {self._deadline_s:g} s; try {narrower}")
         if said.get("error") == "memory" or status < 0:
-            return MonitordError(
-                f"cannot answer within {self._memory_mb} MB of memory; try fewer columns or a shorter period,"
-                " or --memory"
-            )
+            narrower = self._narrower or "fewer columns or a shorter period, or --memory"
+            return MonitordError(f"cannot answer within {self._memory_mb} MB of memory; try {narrower}")
         return MonitordError(f"cannot answer: the child that asks DuckDB ended with status {status}")
 
     def end(self, *, has_told: bool = False) -> int:

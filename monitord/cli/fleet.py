@@ -228,7 +228,7 @@ def compare(
     words = {"before": before, "process": process, "factor": factor}
     whom = _of(asked, host, bucket, days=7)
     rows = fleet.compare(context.workspace, whom, version, **words)  # type: ignore[arg-type]  # one each
-    nothing = f"no host had version {printable(version)} and another before it"
+    nothing = f"no host had both version {printable(version)} and one before it"
     listing_of(context, COMPARE_KEYS, columns, rows, asked.view, nothing, whom)
 
 

@@ -18,6 +18,7 @@ MEMORY_MB = 192
 DEADLINE_S = 60.0
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMED = 3
+_NARROWER = "a later --since, or fewer hosts with --host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def _engines(
 ) -> Iterator[Any]:
     """Yield what opens an engine over the files of these tables; a question of ours takes sums of days."""
     need_extra("ask a fleet")
-    limits = {"memory_mb": MEMORY_MB, "deadline_s": DEADLINE_S, **limits}
+    limits = {"memory_mb": MEMORY_MB, "deadline_s": DEADLINE_S, "narrower": _NARROWER, **limits}
     with ExitStack() as stack:
         started = stack.enter_context(Started())
         shipped = {table: bucket.shipped(table, scope) for table in TABLES if table.name in tables}

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.made_fleet import EVERYWHERE, HOTTER, LAST_DAY, NEW, OLD, Made, make_fleet, path_of
 from monitord.analytics.parquet import schema_of
 from monitord.analytics.tables import HOTSPOTS, INCIDENTS, MACHINE_MINUTES, TABLES, Table
-from monitord.errors import UsageError
+from monitord.errors import MonitordError, UsageError
 from monitord.fleet.asking import Found, ask, asking, pattern
 from monitord.fleet.bucket import Scope, open_bucket
 from monitord.fleet.compacting import compact
@@ -284,3 +284,18 @@ def test_days_beyond_tomorrow_stand_before_no_true_one_and_are_named(
     shown = answered(made, question, Scope(LAST, ahead + timedelta(days=1)))
     assert shown.notes == ()
     assert shown.rows != before.rows or question is SAME
+
+
+@pytest.mark.parametrize("limits", [{"deadline_s": 0.2}, {"memory_mb": 16}], ids=["late", "too large"])
+def test_a_question_that_takes_too_much_names_options_that_are_there(tmp_path: Path, limits: Any) -> None:
+    """`fleet` has neither --timeout nor --memory: another day or fewer hosts are what one can type."""
+    made = make_fleet(tmp_path, 3)
+    bucket = open_bucket(made.root.as_uri())
+    many = "SELECT list(a.pid) FROM process_minutes a, process_minutes b, process_minutes c GROUP BY a.cpu_percent + b.rss_bytes"
+    with (
+        pytest.raises(MonitordError, match="cannot answer within") as refused,
+        asking(bucket, many, Scope(), **limits) as answer,
+    ):
+        list(answer.rows)
+    bucket.close()
+    assert str(refused.value).endswith("; try a later --since, or fewer hosts with --host")
