@@ -15,11 +15,13 @@ from monitord.model import ProcessKey, counted
 from monitord.stacks.asking import AskedLives, Asking
 from monitord.stacks.document import NEAR_NS, SAMPLES_CAP, Document, DocumentBuilder, Span
 from monitord.stacks.family import Family, LivesOf, Member, family_of, start_ns
-from monitord.stacks.life import Life
+from monitord.stacks.life import SAME_START_NS, Life
 from monitord.stacks.lives import Lives
+from monitord.stacks.reader import who_is
 from monitord.stacks.readings import PythonStacks
 from monitord.stacks.rings import Rings
 
+_NS_PER_TICK = 1_000_000_000 // procfs.TICKS_PER_S
 _OWN_GENERATIONS = 8
 
 
@@ -85,8 +87,16 @@ class Taking:
 
     def _allowed(self, members: Sequence[Member]) -> tuple[Member, ...]:
         return tuple(
-            member for member in members if self.permits(member.life.name, executable_of(member.life))
+            member for member in members if self.permits(member.life.name, self._executable(member.life))
         )
+
+    def _executable(self, life: Life) -> str | None:
+        """Its program's file; None: not known, and who may be profiled is then decided without.
+
+        After a loss it may be another one's: what was lost may have told of its program.
+        """
+        is_whole = self.lives.is_whole_since(life.from_ns)
+        return (executable_of(life) if is_whole else None) or executable_now(life)
 
     def _losses(self, family: Family) -> dict[str, int]:
         """What could not be told of these processes; what the ring lost is everybody's."""
@@ -110,3 +120,12 @@ def executable_of(life: Life) -> str | None:
     """The program's own file: what is mapped lowest."""
     files = [one for one in life.mappings if one.inode]
     return min(files).path if files else None
+
+
+def executable_now(life: Life) -> str | None:
+    """The same of a process that lives, by /proc."""
+    stat = procfs.stat_of(life.pid)
+    if stat is None or life.ended_ns is not None or life.began_ns is None:
+        return None
+    is_same = abs(stat.start_ticks * _NS_PER_TICK - life.began_ns) <= SAME_START_NS
+    return who_is(life.pid)[1] if is_same else None

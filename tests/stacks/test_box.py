@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from monitord import procfs
+from monitord.capture.consent import Consent
 from monitord.model import ProcessKey
 from monitord.pipeline.failures import Failures
 from monitord.stacks.box import SPAN_NS, BlackBox, now_ns
+from monitord.stacks.lives import Lives
 from monitord.stacks.opening import BoxSettings
 from monitord.stacks.reader import PythonReader
 from monitord.stacks.rings import Rings
@@ -148,14 +150,31 @@ def test_of_who_may_not_be_attached_to_nothing_is_asked(start: Any, monkeypatch:
 
 def test_who_may_not_be_profiled_leaves_nothing(make: Make, start: Any) -> None:
     """Neither its Python stacks nor what the ring has of it."""
-    denied = os.path.realpath(sys.executable)
-    box = make(lambda _name, executable: executable != denied)
+    box = make(Consent(deny=(os.path.realpath(sys.executable),)).permits)
     wait_until(lambda: is_on(box))
     process = start("price_basket(2)")
     key = key_of(process)
     process.wait()
     assert taken(box, key) is None
     assert len(box._stacks) == 0 or all(pid != key.pid for _, pid, _, _ in box._stacks.since(0, now_ns()))
+
+
+@pytest.mark.parametrize("denied", ["/no/such/program", os.path.realpath(sys.executable)])
+def test_after_a_loss_a_program_is_told_by_proc_or_not_at_all(denied: str, make: Make, start: Any) -> None:
+    """What was lost may have told that the process runs another program, which is denied, by now."""
+    box = make(Consent(deny=(denied,)).permits)
+    wait_until(lambda: is_on(box))
+    living, ended = start("price_basket(60)"), start("price_basket(1)")
+    keys = [key_of(one) for one in (living, ended)]
+    ended.wait()
+    is_permitted = denied == "/no/such/program"
+    wait_until(lambda: (taken(box, keys[1]) is not None) == is_permitted)
+    wait_until(lambda: (taken(box, keys[0]) is not None) == is_permitted)
+    lives = box._lives
+    assert isinstance(lives, Lives)
+    lives._lost_ns = now_ns()
+    assert taken(box, keys[1]) is None, "it is gone, and nobody knows for certain what it ran"
+    assert (taken(box, keys[0]) is not None) == is_permitted
 
 
 @pytest.fixture

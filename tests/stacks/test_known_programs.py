@@ -51,6 +51,9 @@ def test_of_a_whole_machine_each_process_is_asked_about_once() -> None:
     asked: list[int] = []
 
     class Counted:
+        def is_whole_since(self, _since_ns: int) -> bool:
+            return True
+
         def of(self, pid: int) -> tuple[Life, ...]:
             asked.append(pid)
             return lives.of(pid)
