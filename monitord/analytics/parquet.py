@@ -35,7 +35,7 @@ _OLD = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 # What one group of rows may unpack to. Ours are far below; a file that says more is not read.
 _GROUP_LIMIT_BYTES = 256 << 20
 _GROUP_LIMIT_ROWS = 1_000_000
-_UNPACKED_BYTES = 1 << 30
+_UNPACKED_BYTES = 256 << 20  # beside the gibibyte that Arrow's allocator has
 _BOUNDED = threading.Lock()
 _FILE_LIMIT_ROWS = 100_000_000
 
@@ -127,11 +127,17 @@ def is_sound(path: Path, table: Table, most_rows: int | None = None) -> bool:
 
 @contextmanager
 def _bounded_memory() -> Iterator[None]:
-    """For the block: a footer says how much its groups unpack to, and may lie; the kernel counts."""
+    """For the block: a footer says how much its groups unpack to, and may lie; the kernel counts.
+
+    Arrow's own allocator takes a gibibyte of addresses at its first use, whatever is asked of it. Within the
+    limit that left nothing, and sound files were called damaged: so it is used before.
+    """
     if sys.platform != "linux":  # macOS has no such limit
         yield
         return
+    arrow = _arrow()
     with _BOUNDED:  # the limit is the whole process'
+        arrow.allocate_buffer(1)
         soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
         held = 1024 * int(procfs.status_of(os.getpid()).get("VmData", "0 kB").split()[0])
         limits = (held + _UNPACKED_BYTES, soft, hard)

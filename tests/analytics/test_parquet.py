@@ -50,6 +50,24 @@ def test_types_are_plain_and_frozen(table: Table, tmp_path: Path) -> None:
     assert pyarrow.parquet.ParquetFile(path).metadata.row_group(0).column(0).compression == "ZSTD"
 
 
+@pytest.mark.parametrize(
+    "before", ["", "notes_of(path, EVENTS)", "list(read(path, EVENTS))", "write_table(EVENTS, [], other)"]
+)
+def test_a_sound_file_is_sound_whatever_was_read_before(tmp_path: Path, before: str) -> None:
+    """Arrow's allocator and threads are made at their first use: within the limit, they took all of it."""
+    path = tmp_path / "a.parquet"
+    write_table(EVENTS, [a_row(EVENTS)], path)
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from monitord.analytics.parquet import is_sound, notes_of, read, write_table\n"
+        "from monitord.analytics.tables import EVENTS\n"
+        f"path = Path(sys.argv[1])\nother = path.with_name('b.parquet')\n{before}\n"
+        "print(is_sound(path, EVENTS), is_sound(path, EVENTS))"
+    )
+    words = [sys.executable, "-c", code, str(path)]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "True True\n"
+
+
 def test_pandas_is_loaded_by_nobody_who_did_not_ask_for_it(tmp_path: Path) -> None:
     """pyarrow does so for its first array, a quarter of a second; who has it can still use both."""
     pytest.importorskip("pandas")
