@@ -82,8 +82,10 @@ def _explained(here: Surroundings, error: OSError) -> Check:
         error = own
     if error.errno == errno.EACCES:
         why = f"kernel.perf_event_paranoid is {level}"
-        lacks = "" if held & CAP_PERFMON else " and CAP_PERFMON is not held"
-        return _refused(f"{why}{lacks}", f"{_LOOSEN}   (or, for all processes: {here.system_install})")
+        if held & CAP_PERFMON:  # Debian's kernels: the service gets no more than that
+            return _refused(f"{why}, which this kernel holds against CAP_PERFMON, too", _LOOSEN)
+        fix = f"{_LOOSEN}   (for all processes, besides: {here.system_install})"
+        return _refused(f"{why} and CAP_PERFMON is not held", fix)
     if error.errno == errno.EPERM:
         if isinstance(error, LockedMemoryError):
             return _refused("the limit of locked memory is too low", _LOCK_MORE)

@@ -66,7 +66,12 @@ def test_where_all_is_granted_it_says_how_much() -> None:
             "perf_event_paranoid is 3 and CAP_PERFMON",
             "paranoid=2",
         ),
-        (PERFMON, [errno.EACCES], "perf_event_paranoid is 3;", "sysctl --system"),
+        (
+            PERFMON,
+            [errno.EACCES],
+            "paranoid is 3, which this kernel holds against CAP_PERFMON",
+            "sysctl --system",
+        ),
         (PERFMON, [errno.EPERM], "a seccomp filter", "--cap-add PERFMON"),
         (NO_CAPABILITIES, [errno.EPERM, errno.EPERM], "a seccomp filter", "--cap-add PERFMON"),
         (PERFMON, [errno.EMFILE], "too many files", "ulimit -n"),
