@@ -13,6 +13,7 @@ from monitord.stacks.cpython.refusals import (
     ImpossibleStackError,
     NotPythonError,
     StackError,
+    UnknownLayoutError,
     UnreadableError,
 )
 from monitord.stacks.cpython.runtime import runtime_of
@@ -57,6 +58,10 @@ class Interpreter:
             found = cls(ProcessKey(pid, stat.start_ticks), stat.image, Memory(pid, buffer))
         except (OSError, struct.error) as error:
             raise UnreadableError(_reason(error)) from error
+        except UnknownLayoutError as error:
+            if procfs.image_of(pid) == stat.image:
+                raise
+            raise UnreadableError("the process became another one") from error  # half of it was read of each
         if not found.is_same():
             raise UnreadableError("the process became another one")
         return found

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from monitord.procfs.memory import Memory
 from monitord.stacks.cpython import (
     ImpossibleStackError,
     Interpreter,
     NotPythonError,
     StackError,
+    UnknownLayoutError,
     UnreadableError,
 )
 from monitord.stacks.cpython.codes import CODES_CAP, FILE_CAP, LETTERS_CAP, NAME_CAP
@@ -297,6 +299,21 @@ def test_a_program_that_execs_while_it_is_read_gives_no_mixed_stack(tmp_path: Pa
             except (UnreadableError, ImpossibleStackError, NotPythonError):
                 continue
         assert seen == {str(first), str(second)}
+
+
+def test_a_program_that_execs_while_it_is_attached_to_is_no_unknown_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read of one half and of the other is of no version; and that is not told of it."""
+    with holding(OURS, tmp_path, "hold()\n") as (process, _):
+
+        def between(memory: Memory) -> None:
+            monkeypatch.setattr("monitord.procfs.image_of", lambda _pid: (1, 2))
+            raise UnknownLayoutError("a Python before 3.11")
+
+        monkeypatch.setattr("monitord.stacks.cpython.interpreter.runtime_of", between)
+        with pytest.raises(UnreadableError, match="became another one"):
+            Interpreter.attach(process.pid)
 
 
 def test_a_program_that_is_killed_while_it_is_read_ends_in_a_refusal(tmp_path: Path) -> None:
