@@ -32,6 +32,10 @@ def test_two_recorders_ship_their_incidents_with_evidence_to_one_bucket_at_once(
         return {path.rpartition("/")[2].removesuffix(".tar.zst") for path in found}
 
     made[0].wait_for(lambda: wanted <= archives(), "evidence in the bucket")
+    made[1].wait_for(
+        lambda: [row for row in made[1].ask("fleet", "same", "--within", "1h") or () if row["hosts"] == 2],
+        "the common incident in one answer about both hosts",
+    )
     for burner in burners:
         burner.kill()
         burner.wait()
