@@ -61,11 +61,16 @@ def opened(workspace: Workspace, place: str | None, *, writes: bool = False) -> 
         return
     from monitord.storage.state import open_state
 
-    storage = open_state(where)
+    storage = open_state(where, within_s=_within_s(workspace))
     try:
         yield storage
     finally:
         storage.close()
+
+
+def _within_s(workspace: Workspace) -> float:
+    """How long one question may take."""
+    return workspace.settings.state.deadline_s
 
 
 def _resolved(workspace: Workspace, place: str | None) -> str:
@@ -75,7 +80,7 @@ def _resolved(workspace: Workspace, place: str | None) -> str:
 def stats(workspace: Workspace, place: str | None) -> StateStats:
     """Count what is there."""
     with opened(workspace, place) as state:
-        found = tuple(state.namespaces())
+        found = tuple(state.namespaces(within_s=_within_s(workspace)))
     where = _resolved(workspace, place)
     return StateStats(where if where == RECORDER else shown_url(where), found)
 
@@ -83,15 +88,15 @@ def stats(workspace: Workspace, place: str | None) -> StateStats:
 def items(workspace: Workspace, place: str | None, namespace: Namespace) -> dict[str, StorageItem]:
     """Return every item of a namespace by its key, in order."""
     with opened(workspace, place) as state:
-        keys = state.keys(namespace)
-        found = state.get_many(keys, namespace)
+        keys = state.keys(namespace, within_s=_within_s(workspace))
+        found = state.get_many(keys, namespace, within_s=_within_s(workspace))
     return {key: found[key] for key in keys if key in found}
 
 
 def get(workspace: Workspace, place: str | None, namespace: Namespace, key: str) -> StorageItem:
     """Return an item; raises NotFoundError."""
     with opened(workspace, place) as state:
-        item = state.get(key, namespace)
+        item = state.get(key, namespace, within_s=_within_s(workspace))
     if item is None:
         raise NotFoundError(f"cannot find {key!r} in the state; `monitord state ls` lists what is there")
     return item
@@ -100,7 +105,7 @@ def get(workspace: Workspace, place: str | None, namespace: Namespace, key: str)
 def put(workspace: Workspace, place: str | None, change: Put) -> None:
     """Store an item; raises BusyError when not what it expects is there."""
     with opened(workspace, place, writes=True) as state:
-        if not state.compare_and_set(change):
+        if not state.compare_and_set(change, within_s=_within_s(workspace)):
             raise BusyError(
                 f"cannot set {change.key!r}: another version is there; `monitord state get -o json` has it"
             )
@@ -109,7 +114,7 @@ def put(workspace: Workspace, place: str | None, change: Put) -> None:
 def delete(workspace: Workspace, place: str | None, namespace: Namespace, key: str | None) -> int:
     """Delete an item, or with no key the whole namespace; how many. Raises NotFoundError for a key."""
     with opened(workspace, place, writes=True) as state:
-        count = state.delete(namespace, key)
+        count = state.delete(namespace, key, within_s=_within_s(workspace))
     if not count and key is not None:
         raise NotFoundError(f"cannot find {key!r} in the state; `monitord state ls` lists what is there")
     return count
@@ -125,7 +130,8 @@ def copy(workspace: Workspace, source: str, target: str, *, merge: bool) -> Copi
         raise UsageError("cannot copy a state into itself; expected two")
     with opened(workspace, source) as read, opened(workspace, target, writes=True) as written:
         made = cast("NamespacedStorage", read).backend, cast("NamespacedStorage", written).backend
-        return copy_state(*made, us_of(datetime.now(UTC)), merge=merge)
+        now_us = us_of(datetime.now(UTC))
+        return copy_state(*made, now_us, merge=merge, within_s=_within_s(workspace))
 
 
 def _same(source: str, target: str) -> bool:

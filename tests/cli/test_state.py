@@ -7,7 +7,7 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from monitord.storage.state import NamespacedStorage, SessionNamespace, UserName
 from monitord.storage.state.opening import BACKENDS
 from tests.cli.conftest import Cli
 from tests.planting import is_safe
-from tests.servers import RedisServer, dynamodb_url
+from tests.servers import FaultProxy, RedisServer, dynamodb_url
 
 
 @pytest.fixture
@@ -134,6 +134,7 @@ def test_a_copy_is_the_same(here: Cli, tmp_path: Path, request: pytest.FixtureRe
     state.set("large", b"\xff\0" * 50_000)
     wanted = {n: state.get_many(state.keys(n), n) for n, _count in state.namespaces()}
     state.close()
+    request.getfixturevalue("monkeypatch").setenv("MONITORD_STATE__DEADLINE_S", "60")
     with _server(kind, tmp_path, request) as target:
         assert here("state", "copy", source, target).out == "252 items of 3 namespaces copied and verified\n"
         answer = here("state", "copy", source, target)
@@ -143,6 +144,21 @@ def test_a_copy_is_the_same(here: Cli, tmp_path: Path, request: pytest.FixtureRe
     back = open_state(f"sqlite:///{tmp_path}/back.db")
     assert {n: back.get_many(back.keys(n), n) for n, _count in back.namespaces()} == wanted
     back.close()
+
+
+@pytest.mark.parametrize(
+    "words", [["stats"], ["ls"], ["get", "k"], ["set", "k", "2"], ["delete", "k"]], ids=str
+)
+def test_a_question_takes_as_long_as_the_configuration_lets_it(
+    words: list[str], here: Cli, redis_server: RedisServer, proxy_to: Callable[[int], FaultProxy]
+) -> None:
+    """All took two seconds at most, whatever was set, and a server far away could not be asked."""
+    proxy = proxy_to(redis_server.port)
+    proxy.mode = "latency"
+    of = ("--of", f"redis://127.0.0.1:{proxy.port}/0")
+    assert here("state", "set", "k", "1", *of, MONITORD_STATE__DEADLINE_S="60").code == 0
+    assert here("state", *words, *of, MONITORD_STATE__DEADLINE_S="60").code == 0
+    assert here("state", *words, *of, MONITORD_STATE__DEADLINE_S="0.1").code == 75
 
 
 @contextmanager

@@ -23,25 +23,32 @@ class Copied:
     missed: int
 
 
-def copy_state(source: StateBackend, target: StateBackend, now_us: int, *, merge: bool = False) -> Copied:
+def copy_state(
+    source: StateBackend,
+    target: StateBackend,
+    now_us: int,
+    *,
+    merge: bool = False,
+    within_s: float = DEADLINE_S,
+) -> Copied:
     """Copy every live item with its times and version; into a state that has none, unless to `merge`.
 
-    Items of equal names are replaced. Raises UsageError for a target in use, StateUnavailableError when a
-    record does not come back as it was written.
+    Items of equal names are replaced. Each question may take `within_s`. Raises UsageError for a target in
+    use, StateUnavailableError when a record does not come back as it was written.
     """
-    with deadline(DEADLINE_S):
+    with deadline(within_s):
         if not merge and target.namespaces(now_us):
             raise UsageError(
                 "cannot copy into a state with items; try --merge, which replaces those of equal names"
             )
-    with deadline(DEADLINE_S):
+    with deadline(within_s):
         namespaces = source.namespaces(now_us)
     items = missed = 0
     for user_id, session_id, _count in namespaces:
-        with deadline(DEADLINE_S):
+        with deadline(within_s):
             keys = source.keys(user_id, session_id, now_us)
         for some in _batches([Address(user_id, session_id, key) for key in keys], target.changes_at_once):
-            count = _copied(source, target, some, now_us)
+            count = _copied(source, target, some, now_us, within_s)
             items, missed = items + count, missed + len(some) - count
     return Copied(items, len(namespaces), missed)
 
@@ -52,15 +59,17 @@ def _batches(addresses: Sequence[Address], at_once: int | None) -> Iterator[Sequ
         yield addresses[start : start + step]
 
 
-def _copied(source: StateBackend, target: StateBackend, addresses: Sequence[Address], now_us: int) -> int:
-    with deadline(DEADLINE_S):
+def _copied(
+    source: StateBackend, target: StateBackend, addresses: Sequence[Address], now_us: int, within_s: float
+) -> int:
+    with deadline(within_s):
         records = source.read(addresses, now_us)
     writes = [Write(*at, record) for at, record in zip(addresses, records, strict=True) if record is not None]
     if not writes:
         return 0
-    with deadline(DEADLINE_S):
+    with deadline(within_s):
         target.write(writes, now_us)
-    with deadline(DEADLINE_S):
+    with deadline(within_s):
         found = target.read([Address(each.user_id, each.session_id, each.key) for each in writes], now_us)
     wrong = sum(there != each.record for there, each in zip(found, writes, strict=True))
     if wrong:

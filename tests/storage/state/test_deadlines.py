@@ -176,7 +176,8 @@ def silent_dynamodb(tmp_path: Path, request: pytest.FixtureRequest) -> Blocked:
         yield
         proxy.mode = "pass"
 
-    return Blocked(open_state(dynamodb_url(request, proxy.port)), blocked, True)
+    url = dynamodb_url(request, proxy.port)
+    return Blocked(open_state(url, within_s=PATIENCE_S), blocked, True)
 
 
 BLOCKED = [
