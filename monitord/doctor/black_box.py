@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from monitord.capture.tools import INSTALL
 from monitord.doctor.check import OK, WARNING, Check, Surroundings
 from monitord.doctor.rights import CAP_PERFMON, CAP_SYS_ADMIN, capabilities, number
+from monitord.errors import PermissionDeniedError
 from monitord.model import counted
 from monitord.perf_events.perf_event import LockedMemoryError
+from monitord.recorder.status import read_status
+from monitord.redaction import printable
 from monitord.stacks.rings import Rings, Scope, stack_bytes
 
 _NAME = "black box"
+_PARANOID = "proc/sys/kernel/perf_event_paranoid"
 _OTHERWISE = "without it only Python stacks of busy processes are read, four times a second"
 _LOOSEN = (
     "echo kernel.perf_event_paranoid=2 | sudo tee /etc/sysctl.d/60-monitord.conf && sudo sysctl --system"
@@ -68,13 +72,30 @@ def _granted(here: Surroundings, rings: Rings) -> Check:
     if rings.bytes_a_cpu < stack_bytes(here.ring_bytes, cpus):
         words = f"{detail}, less than configured: the limit of locked memory is too low"
         return Check(_NAME, WARNING, words, f"{_LOCK_MORE}   (then log in again; or: {here.system_install})")
-    return Check(_NAME, OK, detail)
+    return _of_recorder(here) or Check(_NAME, OK, detail)
+
+
+def _of_recorder(here: Surroundings) -> Check | None:
+    """The recorder's rights may be fewer than those of who asks: a service is not root."""
+    try:
+        reported = read_status(here.data_dir) or {}
+    except PermissionDeniedError:
+        return None
+    box = reported.get("black_box")
+    if not reported.get("is_running") or not isinstance(box, Mapping):
+        return None
+    if box.get("state") == "on" and box.get("scope") == "machine":
+        return None
+    reason = printable(str(box.get("reason") or "not yet open"))
+    level = number(here, _PARANOID) or 0
+    fix = f"{_LOOSEN} && monitord service restart --system" if level > 2 else "monitord status"
+    return Check(_NAME, WARNING, f"the recorder is granted less than you: {reason}", fix)
 
 
 def _explained(here: Surroundings, error: OSError) -> Check:
     """Why, as far as the errno, the rights and the kernel's settings tell, and the fix."""
     held = capabilities(here)
-    level = number(here, "proc/sys/kernel/perf_event_paranoid")
+    level = number(here, _PARANOID)
     if error.errno in (errno.EACCES, errno.EPERM) and not held & (CAP_PERFMON | CAP_SYS_ADMIN):
         own = _try(here, "own processes")
         if isinstance(own, Check):

@@ -16,6 +16,8 @@ import pytest
 from monitord.doctor import Check, Surroundings
 from monitord.doctor.black_box import check_black_box
 from monitord.perf_events.perf_event import LockedMemoryError
+from monitord.recorder.locks import DAEMON_LOCK, hold
+from monitord.recorder.status import write_status
 from monitord.stacks.rings import Rings, Scope
 
 ROOM = Path(__file__).parents[2]
@@ -86,6 +88,33 @@ def test_each_refusal_has_its_reason_and_what_to_type(
     assert said in check.detail
     assert "only Python stacks of busy processes are read" in check.detail
     assert fix in (check.fix or "")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("box", "outcome"),
+    [
+        ({"state": "on", "scope": "machine", "reason": None}, "ok"),
+        ({"state": "on", "scope": "own processes", "reason": "no\x1b[31m right"}, "warning"),
+        ({"state": "off", "scope": None, "reason": "no right"}, "warning"),
+        ({"state": "off", "scope": None, "reason": None}, "warning"),
+        ("nonsense", "ok"),
+    ],
+    ids=str,
+)
+def test_a_recorder_that_is_granted_less_than_who_asks_is_named(
+    box: Any, outcome: str, here: Surroundings
+) -> None:
+    """Root was told that all is well, while the service's user was refused by a kernel of Debian's."""
+    write_status(here.data_dir, {"black_box": box, "taken_at": here.now, "pid": 1})
+    assert the_check(here).outcome == "ok", "nobody records"
+    with hold(here.data_dir / DAEMON_LOCK, "taken"):
+        check = the_check(here)
+    assert check.outcome == outcome
+    if outcome == "warning":
+        assert check.detail.startswith("the recorder is granted less than you: no")
+        assert "\x1b" not in check.detail
+        assert "paranoid=2" in (check.fix or "")
 
 
 def test_an_unknown_machine_is_named_and_nothing_is_to_be_typed(here: Surroundings) -> None:
