@@ -170,20 +170,20 @@ def test_children_that_did_the_work_and_are_gone_are_in_their_parents_evidence(
     """The parent alone is caught, when they have ended: a program of C, then one of Python in two phases.
 
     Each phase lasts until the box has stacks of it: who has to wait for a core is read late. Its clock then shows
-    the end of time, because it may be asked for the first time afterwards.
+    the end of time, because it may be asked for the first time afterwards. No other test has functions of these names.
     """
-    phases = [tmp_path / "loaded", tmp_path / "priced"]
-    code = "; ".join(
-        f'{name}(1.0, lambda: float("inf" if os.path.exists("{end}") else 0))'
-        for name, end in zip(("load_orders", "price_basket"), phases, strict=True)
-    )
-    target = shell(daemon, f"{build('hot')} 1.5; {python('import os; ' + code)}; {BURN}")
-    for name, end in zip(("load_orders", "price_basket"), phases, strict=True):
+    names = ["sort_parcels", "weigh_parcels"]
+    ends = [tmp_path / name for name in names]
+    code = PROGRAM.replace("load_orders", names[0]).replace("price_basket", names[1]) + "import os\n"
+    for name, end in zip(names, ends, strict=True):
+        code += f'{name}(1.0, lambda: float("inf" if os.path.exists("{end}") else 0))\n'
+    target = shell(daemon, f"{build('hot')} 1.5; {python(code)}; {BURN}")
+    for name, end in zip(names, ends, strict=True):
         daemon.wait_for(lambda name=name: name in held_by(daemon), f"stacks of {name}")
         end.touch()
     incident = daemon.incident(pid=target.pid)
     ran = [name for stack in stacks_of(daemon, incident) for name in stack[-1:]]
-    expected = ["guilty_native", "load_orders", "price_basket"]
+    expected = ["guilty_native", *names]
     assert [name for name in dict.fromkeys(ran) if name in expected] == expected
 
 
