@@ -77,7 +77,7 @@ class OtlpClient:
         raise AssertionError
 
     def _try(self, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-        connection = self._connection()
+        connection, ends_s = self._connection(), time.monotonic() + self._deadline_s
         # A timeout of sockets is of each read: who sends a byte a second would hold us without end.
         late = threading.Event()
         ending = threading.Timer(self._deadline_s, _end, (connection, late))
@@ -85,7 +85,7 @@ class OtlpClient:
         ending.start()
         try:
             connection.connect()
-            if late.is_set():  # it was not to be ended while its handshake went on
+            if late.is_set() or time.monotonic() >= ends_s:  # it was not to be ended during its handshake
                 raise TimeoutError
             connection.request("POST", path, body, headers)
             answer = connection.getresponse()

@@ -62,6 +62,9 @@ def test_an_answer_in_chunks_of_no_length_is_no_answer(length: bytes) -> None:
                 connection.recv(65536)
                 head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
                 connection.sendall(head + length + b"\r\nhello\r\n")
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):  # else the kernel resets what was not read to its end
+                    pass
 
         answering = threading.Thread(target=lambda: [answer() for _try in range(3)], daemon=True)
         answering.start()

@@ -154,10 +154,15 @@ class Chromium:
             self.press(character)
 
     def click(self, selector: str) -> None:
-        place = self.ask(
+        """In its middle, when that lies still: what is loaded above pushes it down."""
+        middle = (
             f"(() => {{const e = {selector}; e.scrollIntoView({{block: 'center', behavior: 'instant'}});"
             f" const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]}})()"
         )
+        place, deadline_s = None, time.monotonic() + PATIENCE_S
+        while (found := self.ask(middle)) != place and time.monotonic() < deadline_s:
+            place = found
+            time.sleep(0.05)
         for kind in ("mousePressed", "mouseReleased"):
             self.call(
                 "Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from monitord.recorder.locks import DAEMON_LOCK, hold
+from monitord.recorder.status import write_status
 from monitord.storage import open_store
 from tests.profiles.chromium import Chromium
-from tests.web.browsing import TEXT, button, only_ours
+from tests.web.browsing import TEXT, button, logged_in, only_ours
 from tests.web.serving import WebServer
 from tests.web.stores import fill, incident
 
@@ -47,6 +51,64 @@ def test_a_row_takes_up_what_comes_after_its_alert(browser: Chromium, tmp_path: 
         only_ours(browser, server)
     finally:
         server.stop()
+
+
+HOLDING = """
+window.let_go = {{}};
+const ask = window.fetch;
+window.fetch = async (...of) => {{
+    const got = await ask(...of);
+    const path = new URL(of[0].url ?? of[0], location).pathname;
+    if ({condition}) await new Promise((go) => {{ window.let_go[path] = go; }});
+    return got;
+}};
+"""
+
+
+def test_what_is_begun_while_the_page_asks_by_itself_is_not_broken_off(
+    browser: Chromium, tmp_path: Path
+) -> None:
+    """Its answer came with the profile, and the page drawn anew said nothing of what was being done."""
+    data_dir = tmp_path / "data"
+    fill(data_dir, 1)
+    whole = incident(0, datetime.now(UTC))
+    bare = replace(whole, captures=tuple(one for one in whole.captures if one.role != "profile"))
+    with closing(open_store(data_dir)) as store:
+        store.save_incident(bare)
+    status = {"taken_at": datetime.now(UTC), "pid": 1, "pending": [bare.correlation_id]}
+    path = f"/api/incidents/{bare.correlation_id}"
+    server = WebServer(data_dir, "--allow-actions")
+    try:
+        with hold(data_dir / DAEMON_LOCK, "taken"):
+            write_status(data_dir, status)
+            logged_in(browser, server).visit(f"{server.url}incidents/{bare.correlation_id}")
+            browser.wait(f"{TEXT}.includes('Keep')")
+            is_news = f"path === '{path}' && (await got.clone().json()).pending === null"
+            browser.ask(HOLDING.format(condition=f"({is_news}) || path === '{path}/pin'"))
+            browser.ask("document.querySelector('h1').dataset.mark = 'first'")
+            write_status(data_dir, {**status, "pending": []})
+            browser.wait(f"window.let_go['{path}']")
+            browser.click(button("Keep"))
+            browser.wait(f"window.let_go['{path}/pin']")
+            browser.ask(f"window.let_go['{path}']()")
+            time.sleep(0.5)
+            assert browser.ask("document.querySelector('h1').dataset.mark") == "first"
+            browser.ask(f"window.fetch = ask; window.let_go['{path}/pin']()")
+            browser.wait("document.querySelector('h1:not([data-mark])')")
+    finally:
+        server.stop()
+
+
+def test_what_is_pointed_at_while_the_page_asks_by_itself_stays(opened: Chromium, server: WebServer) -> None:
+    """The rules were drawn anew under the keyboard of who had come to one since they were asked for."""
+    opened.visit(server.url + "rules")
+    opened.wait("document.querySelector('section[aria-label=\"Rules in force\"] button')")
+    opened.ask(HOLDING.format(condition="path === '/api/rules'"))
+    opened.wait("window.let_go['/api/rules']")
+    opened.ask("document.querySelector('section[aria-label=\"Rules in force\"] button').focus()")
+    opened.ask("window.let_go['/api/rules']()")
+    time.sleep(0.5)
+    assert opened.ask("document.activeElement.tagName") == "BUTTON"
 
 
 def test_how_long_ago_it_was_grows_on_every_page(

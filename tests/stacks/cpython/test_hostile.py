@@ -6,6 +6,7 @@ import random
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from monitord.stacks.cpython import (
 )
 from monitord.stacks.cpython.codes import CODES_CAP, FILE_CAP, LETTERS_CAP, NAME_CAP
 from monitord.stacks.cpython.interpreter import TRUNCATED
+from tests.patience import PATIENCE_S
 from tests.stacks.cpython.fake_python import BASE, SIZE, Host, Image, host
 from tests.stacks.cpython.pythons import OURS, TOLD, holding, line_of, started
 
@@ -286,9 +288,11 @@ def test_a_program_that_execs_while_it_is_read_gives_no_mixed_stack(tmp_path: Pa
     first, second = tmp_path / "first.py", tmp_path / "second.py"
     first.write_text(EXECS.format(1, 2))
     second.write_text(EXECS.format(2, 1))
-    with started([sys.executable, str(first), str(first), str(second), "30"]) as process:
-        seen = set()
-        while process.poll() is None:
+    with started([sys.executable, str(first), str(first), str(second), "100000"]) as process:
+        seen: set[str] = set()
+        rounds, deadline = 0, time.monotonic() + PATIENCE_S
+        while (rounds < 100 or len(seen) < 2) and time.monotonic() < deadline:
+            rounds += 1
             try:
                 interpreter = Interpreter.attach(process.pid)
                 for _ in range(20):

@@ -19,8 +19,8 @@ export async function render(root, params, api) {
   if (one.pending) {
     const had = one.captures.length;
     api.every(2000, async () => {
-      if (work.count) return;
       const again = await api.get(path);
+      if (work.count) return; // begun meanwhile, perhaps
       if (again.pending !== one.pending || again.captures.length !== had) api.go(location.pathname);
     });
   }

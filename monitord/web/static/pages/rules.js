@@ -16,7 +16,9 @@ export async function render(root, params, api) {
   const trial = trySection(api);
   add(root, el("div", { class: "row apart end" }, el("h1", {}, title), field("Incidents of", since)), board, trial.element);
 
-  async function load() {
+  const isHeld = () => board.contains(document.activeElement);
+
+  async function load({ byItself = false } = {}) {
     if (isFirst) board.replaceChildren(loading("Asking how the rules stand…"));
     let got;
     try { got = await api.get("/api/rules", { since: period }); } catch (error) {
@@ -24,13 +26,14 @@ export async function render(root, params, api) {
       if (error.status === 401) throw error;
       return board.replaceChildren(failure(error, load));
     }
+    if (byItself && isHeld()) return; // since it was asked
     const opened = new Set([...board.querySelectorAll("details[open]")].map((one) => one.dataset.rule));
     isFirst = false;
     trial.file(got.file);
     board.replaceChildren(got.rules.length ? drawn(got.rules, opened, trial) : empty("There are no rules", "The configuration switches the default rules off and has none of its own."));
   }
   await load();
-  api.every(5000, async () => { if (!board.contains(document.activeElement)) await load(); });
+  api.every(5000, async () => { if (!isHeld()) await load({ byItself: true }); });
 }
 
 function drawn(rules, opened, trial) {

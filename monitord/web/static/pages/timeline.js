@@ -32,7 +32,9 @@ export async function render(root, params, api) {
   const controls = el("div", { class: "row end" }, field("From", from), field("To", to), zoomIn, zoomOut, clear);
   add(root, head, el("section", { class: "card stack", "aria-label": "Stored history" }, drawn, controls, said), details, nowSection(api));
 
-  async function load() {
+  const isHeld = () => view || chosen || drawn.contains(document.activeElement);
+
+  async function load({ byItself = false } = {}) {
     const turn = ++asked;
     api.query({ period, begin: view && String(Math.round(view[0])), end: view && String(Math.round(view[1])) });
     const now = Date.now() / 1000;
@@ -47,7 +49,7 @@ export async function render(root, params, api) {
       shut();
       return drawn.replaceChildren(failure(error, load));
     }
-    if (turn !== asked) return;
+    if (turn !== asked || (byItself && isHeld())) return; // held since it was asked
     const first = stored === null && period === "all" && !view;
     stored = got.stored?.map((one) => Date.parse(one) / 1000) ?? null;
     if (first && stored && stored[0] < since) return load();
@@ -189,7 +191,7 @@ export async function render(root, params, api) {
 
   await load();
   if (chosen) await detail();
-  api.every(15000, async () => { if (!view && !chosen && !drawn.contains(document.activeElement)) await load(); });
+  api.every(15000, async () => { if (!isHeld()) await load({ byItself: true }); });
   return () => { shut(); clearTimeout(waiting); };
 }
 
@@ -326,7 +328,10 @@ function nowSection(api) {
     };
     place.replaceChildren(strip.element, limits, stacks);
     update(first);
-    api.every(1500, async () => { if (!strip.element.matches(":active")) update(await api.get("/api/timeline/now")); });
+    api.every(1500, async () => {
+      const got = await api.get("/api/timeline/now");
+      if (!strip.element.matches(":active")) update(got);
+    });
   }
   return section("The last seconds", place);
 }
