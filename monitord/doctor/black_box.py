@@ -76,7 +76,7 @@ def _granted(here: Surroundings, rings: Rings) -> Check:
 
 
 def _of_recorder(here: Surroundings) -> Check | None:
-    """The recorder's rights may be fewer than those of who asks: a service is not root."""
+    """The recorder's rights may be fewer than the caller's: a service is not root."""
     try:
         reported = read_status(here.data_dir) or {}
     except PermissionDeniedError:
