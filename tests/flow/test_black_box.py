@@ -205,7 +205,8 @@ def test_threads_that_wait_take_no_blame(daemon: Recorder) -> None:
     incident = daemon.incident(pid=target.pid)
     before(incident)
     assert functions(incident)[0] == "load_orders"
-    assert incident["hotspots"][0]["self_share"] > 0.6
+    waiting = [spot for spot in incident["hotspots"] if spot["function"] in ("wait", "_worker", "acquire")]
+    assert sum(spot["self_share"] for spot in waiting) < 0.1, waiting
 
 
 def test_what_may_not_be_profiled_leaves_no_stacks(recorder: Callable[..., Recorder]) -> None:
