@@ -76,8 +76,9 @@ class RequestServer:
         self._closing.set()
         if listener is not None:  # its name stays, as the lock's: by now it may be another recorder's
             with contextlib.suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)  # ends the wait for the next one
-            listener.close()
+                # Ends the wait for the next one; its thread closes it: else its number may be another file's
+                # while that waits at it, for ever.
+                listener.shutdown(socket.SHUT_RDWR)
 
     def _serve(self, listener: socket.socket, closing: threading.Event) -> None:
         counted_s, callers = time.thread_time(), list[_Caller]()
@@ -99,6 +100,7 @@ class RequestServer:
             closing.wait(min(_REST_TIMES * used_s, _LONGEST_REST_S))
         for one in callers:
             one.connection.close()
+        listener.close()
 
     def _answer(self, head: bytes, connection: socket.socket) -> None:
         refused, answer = None, None
