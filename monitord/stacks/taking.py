@@ -21,7 +21,6 @@ from monitord.stacks.reader import who_is
 from monitord.stacks.readings import PythonStacks
 from monitord.stacks.rings import Rings
 
-_NS_PER_TICK = 1_000_000_000 // procfs.TICKS_PER_S
 _OWN_GENERATIONS = 8
 
 
@@ -124,8 +123,8 @@ def executable_of(life: Life) -> str | None:
 
 def executable_now(life: Life) -> str | None:
     """The same of a process that lives, by /proc."""
-    stat = procfs.stat_of(life.pid)
-    if stat is None or life.ended_ns is not None or life.began_ns is None:
+    living = procfs.key_of(life.pid)
+    if living is None or life.ended_ns is not None or life.began_ns is None:
         return None
-    is_same = abs(stat.start_ticks * _NS_PER_TICK - life.began_ns) <= SAME_START_NS
+    is_same = abs(start_ns(living, procfs.TICKS_PER_S) - life.began_ns) <= SAME_START_NS
     return who_is(life.pid)[1] if is_same else None

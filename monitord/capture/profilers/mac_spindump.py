@@ -33,15 +33,13 @@ class MacSpindump:
 
     def explain(self, stderr: str) -> Failure | None:
         if "root" in stderr.lower() or "permission" in stderr.lower():
-            return CaptureStatus.PERMISSION_DENIED, "spindump needs root", line_for_all()
+            return needs_root(self.tool)
         return None
 
     def take(self, session: Session) -> Capture:
         builder = CaptureBuilder(self, session)
-        if (failed := builder.precheck()) is not None:
+        if (failed := precheck_of_root(builder)) is not None:
             return failed
-        if os.geteuid() != 0:
-            return builder.end(CaptureStatus.PERMISSION_DENIED, "spindump needs root", line_for_all())
         output = session.folder / "spindump.txt"
         remove(output)
         builder.rate_hz = 1000 // INTERVAL_MS
@@ -52,6 +50,16 @@ class MacSpindump:
         )
         builder.record_outcome(outcome)
         return builder.publish(outcome, output)
+
+
+def precheck_of_root(builder: CaptureBuilder) -> Capture | None:
+    """Return what is in the way of a tool that only root may use, before it is started."""
+    failed = builder.precheck()
+    return builder.end(*needs_root(builder.profiler.tool)) if failed is None and os.geteuid() != 0 else failed
+
+
+def needs_root(tool: str) -> Failure:
+    return CaptureStatus.PERMISSION_DENIED, f"{tool} needs root", line_for_all()
 
 
 def command(spindump: str, pid: int, duration_s: float, output: str) -> tuple[str, ...]:

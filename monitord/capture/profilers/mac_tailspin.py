@@ -7,16 +7,15 @@ Apple's manual pages, not run on a Mac by us; tested with made tools and re-crea
 
 from __future__ import annotations
 
-import os
 import sys
 
+from monitord.capture.profilers.mac_spindump import needs_root, precheck_of_root
 from monitord.capture.session import CaptureBuilder, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.tool_runner import ToolRun
 from monitord.capture.tools import INSTALL
 from monitord.capture.workplace import remove, size_of
 from monitord.model import BEFORE, Capture, CaptureStatus
-from monitord.ownership import line_for_all
 
 _KEPT_S = 20
 _LIMIT_S = 5.0
@@ -38,17 +37,15 @@ class MacTailspin:
     def explain(self, stderr: str) -> Failure | None:
         words = stderr.lower()
         if "root" in words or "permission" in words:
-            return CaptureStatus.PERMISSION_DENIED, "tailspin needs root", line_for_all()
+            return needs_root(self.tool)
         if "not enabled" in words or "disabled" in words:
             return CaptureStatus.TOOL_MISSING, "tailspin is switched off", INSTALL[self.tool]
         return None
 
     def take(self, session: Session) -> Capture:
         builder = CaptureBuilder(self, session)
-        if (failed := builder.precheck()) is not None:
+        if (failed := precheck_of_root(builder)) is not None:
             return failed
-        if os.geteuid() != 0:
-            return builder.end(CaptureStatus.PERMISSION_DENIED, "tailspin needs root", line_for_all())
         printer = session.tools.path(_PRINTER)
         if printer is None:
             missing = session.tools.missing(_PRINTER)

@@ -127,8 +127,7 @@ class BucketObjects:
         try:
             yield
         except (BaseError, FileNotFoundError) as error:
-            where = what if what.endswith(self._place) else f"{what}: {self._place}"
-            raise explained_error(where, error, path) from error
+            raise explained_error(what, self._place, error, path) from error
 
 
 def _info(meta: Any) -> ObjectInfo:

@@ -323,8 +323,7 @@ class S3StorageProvider:
         try:
             yield
         except (BaseError, FileNotFoundError) as error:
-            where = what if what.endswith(self._place) else f"{what}: {self._place}"
-            raise explained_error(where, error, key) from error
+            raise explained_error(what, self._place, error, key) from error
 
 
 class _Counted(Iterator[bytes]):

@@ -30,13 +30,17 @@ def status_of(error: Exception) -> int | None:
     return int(match[1]) if match else None
 
 
-def explained_error(what: str, error: Exception, key: str | None) -> StorageError:
-    """Return the error for one of obstore's; not found is the artefact `key`, or with None the bucket."""
+def explained_error(what: str, place: str, error: Exception, key: str | None) -> StorageError:
+    """Return the error for one of obstore's; not found is the artefact `key`, or with None the bucket.
+
+    `what` could not be done, and ends with the place where that is what it is about.
+    """
     from obstore import exceptions
 
     text, status = str(error), status_of(error)
     code = match[1] if (match := _CODE.search(text)) else ""
-    line = f"{what}: {reason_of(text, status, code)}"
+    where = what if what.endswith(place) else f"{what}: {place}"
+    line = f"{where}: {reason_of(text, status, code)}"
     if isinstance(error, FileNotFoundError) or status == 404:
         if key is not None and code not in _NO_BUCKET:
             return MissingArtefactError(f"cannot find artefact {key}")
