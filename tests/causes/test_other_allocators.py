@@ -104,7 +104,7 @@ int main(void) { step(); for (int n = 0; n < 9000; n++) { ALSO hoard(4096); } st
 def test_of_a_pool_of_its_own_it_is_said_who_used_it_first_and_that_this_names_nobody(
     also: str, first: str, more: str, built: Build
 ) -> None:
-    """Also where the pool has its blocks from malloc: these are in use, whoever gave pieces of them back."""
+    """The same holds for a pool of malloc's blocks: a block is in use also when all its pieces were given back."""
     said = first_user(told(built(POOL, "gcc", f"-DALSO={also}", f"-DMORE={more}")))
     assert said.startswith(f"{first} was the first to use "), said
     assert said.endswith(

@@ -148,7 +148,7 @@ def test_all_below_a_folder_are_listed_and_what_has_no_path_is_left_out(
 def test_a_name_that_ends_every_list_is_named_with_what_to_do(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """Whoever else writes to the bucket may make one; no client of ours can go past it."""
+    """Other writers to the bucket may create such an object; our client cannot list past it."""
     place = s3_place(request, tmp_path)
     place.plant("a//b", b"foreign")
     objects = open_objects(place.url)

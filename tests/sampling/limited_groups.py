@@ -16,7 +16,7 @@ ROOT = Path("/sys/fs/cgroup")
 
 
 def memory_group(limit_bytes: int) -> AbstractContextManager[Path]:
-    """Yield the folder of one that may hold so much memory; whoever was in it must have been collected by the end."""
+    """Yield a group's folder with this limit of memory. The caller waits for its processes before the block ends."""
     return _group("memory", "memory.max", "memory.limit_in_bytes", limit_bytes)
 
 
