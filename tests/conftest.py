@@ -7,8 +7,10 @@ import os
 import shutil
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,8 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
 mark_session()
+
+EVERYBODYS = stat.S_IMODE(Path(tempfile.gettempdir()).stat().st_mode)
 
 # Until all tests are collected nothing is garbage, and thousands of them are looked through again and again.
 gc.disable()
@@ -111,6 +115,17 @@ def _logs_as_they_were() -> Iterator[None]:
     """A test that configures logging does so for itself: its stream is closed when it ends."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def _what_is_everybodys_stays_so() -> Iterator[None]:
+    """Who may write in /tmp is nothing a test changes: a later one's server would not start."""
+    yield
+    folder = Path(tempfile.gettempdir())
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode != EVERYBODYS:
+        folder.chmod(EVERYBODYS)
+        pytest.fail(f"{folder} had mode {mode:o} after this test, or after one beside it, not {EVERYBODYS:o}")
 
 
 @pytest.fixture(autouse=True, scope="module")

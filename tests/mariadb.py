@@ -43,7 +43,8 @@ class MariaDBServer:
         if os.geteuid() == 0:
             user = "mysql" if "mysql" in {entry.pw_name for entry in pwd.getpwall()} else "nobody"
             os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
-        common = ["--no-defaults", f"--datadir={data}", f"--user={user}"]
+        # Its own place for temporary files, too: where /tmp is not open to all it would not start.
+        common = ["--no-defaults", f"--datadir={data}", f"--tmpdir={folder}", f"--user={user}"]
         install = [_tool("mariadb-install-db", "mysql_install_db"), *common]
         install += ["--auth-root-authentication-method=normal", "--skip-test-db"]
         subprocess.run(install, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

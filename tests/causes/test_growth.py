@@ -130,13 +130,13 @@ def test_growth_of_which_no_kind_makes_up_half_is_put_down_to_none(run: Run) -> 
     assert (measured.kind, measured.confidence) == ("unknown", "unknown")
 
 
-def test_many_there_before_are_not_what_grew(run: Run) -> None:
+def test_many_there_before_are_not_what_grew(run: Run, tmp_path: Path) -> None:
     """2,000 pipes that stood open, and 300 files that are new: files, or unknown without the first look."""
     code = leak(
         "kept.append(open(f'{sys.argv[1]}/{at}', 'w'))", "[kept.extend(os.pipe()) for _ in range(450)]"
     )
-    measured, alone = grow(fd_growth, run, code, "/tmp", gained=50)
-    assert "are files below /tmp/" in measured.sentence
+    measured, alone = grow(fd_growth, run, code, str(tmp_path), gained=50)
+    assert f"are files below {tmp_path}/" in measured.sentence
     assert (alone.confidence, "pipes" in alone.sentence) in (("unknown", False), ("likely", False))
 
 
