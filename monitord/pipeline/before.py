@@ -44,11 +44,19 @@ class Before:
         self._names = names
         self._read = read
 
-    def take(self, alert: Alert, plan: CapturePlan) -> Capture | None:
+    def capture(self, alert: Alert, plan: CapturePlan, folder: Path) -> Capture | None:
         """What the alert's target ran before it; None where the box has nothing of it, or may not tell.
 
-        Its native frames have no names yet. Raises what the box raises.
+        Its names and hotspots take a second, on a busy machine more. `folder` is made where it gets files.
+        Raises what the box raises.
         """
+        taken = self._taken(alert, plan)
+        if taken is None:
+            return None
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._read(self._names.put_in(taken, folder), folder)
+
+    def _taken(self, alert: Alert, plan: CapturePlan) -> Capture | None:
         target = alert.target
         if target is None or plan.consent == "never":
             return None
@@ -63,10 +71,6 @@ class Before:
         began_at = now - timedelta(seconds=(now_ns - found.began_ns) / 1e9)
         return before_capture(target, found, began_at)
 
-    def named(self, taken: Capture, folder: Path) -> Capture:
-        """The same with names and hotspots; that takes a second, on a busy machine more."""
-        return self._read(self._names.put_in(taken, folder), folder)
-
     def stop(self) -> None:
         """End what runs in a child."""
         self._names.stop()
@@ -79,20 +83,13 @@ class KeptBySystem:
         self, ask: Callable[[ProcessKey, CapturePlan, Path], Capture], stop: Callable[[], object]
     ) -> None:
         self._ask, self._stop = ask, stop
-        self._plan = CapturePlan()
 
-    def take(self, alert: Alert, plan: CapturePlan) -> Capture | None:
-        """A capture without evidence, which `named` brings; None where nobody may be asked about."""
+    def capture(self, alert: Alert, plan: CapturePlan, folder: Path) -> Capture | None:
+        """What it kept; None where nobody may be asked about."""
         if alert.target is None or plan.consent == "never":
             return None
-        self._plan = plan
-        return Capture(
-            role=BEFORE, profiler="none", status=CaptureStatus.NO_SAMPLES, started_at=datetime.now(UTC),
-            duration_s=0.0, target=alert.target,
-        )  # fmt: skip
-
-    def named(self, taken: Capture, folder: Path) -> Capture:
-        return self._ask(taken.target, self._plan, folder)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._ask(alert.target, plan, folder)
 
     def stop(self) -> None:
         self._stop()

@@ -236,15 +236,12 @@ class IncidentWorker:
 
     def _what_was_before(self, opening: Opening) -> Capture | None:
         """What the target ran before the alert; a rule without profiles wants none."""
-        target, folder = opening.alert.target, self._folder / opening.correlation_id
+        target = opening.alert.target
         if target is None or opening.alert.profiler == "none" or self._before is NOTHING_BEFORE:
             return None
         try:
-            taken = self._before.take(opening.alert, self._plan_for(opening, opening.bare_incident()))
-            if taken is None:
-                return None
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return self._before.named(taken, folder)
+            plan = self._plan_for(opening, opening.bare_incident())
+            return self._before.capture(opening.alert, plan, self._folder / opening.correlation_id)
         except Exception as error:  # noqa: BLE001  around one capture: its failure must not cost the incident
             get_logger().exception("before.failed", correlation_id=opening.correlation_id)
             return broken("before", target, error)

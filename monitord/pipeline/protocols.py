@@ -55,9 +55,7 @@ class CaptureService(Protocol):
 class BeforeProtocol(Protocol):
     """What knows what a process ran before its alert."""
 
-    def take(self, alert: Alert, plan: CapturePlan) -> Capture | None: ...
-
-    def named(self, taken: Capture, folder: Path) -> Capture: ...
+    def capture(self, alert: Alert, plan: CapturePlan, folder: Path) -> Capture | None: ...
 
     def stop(self) -> None: ...
 
@@ -65,11 +63,8 @@ class BeforeProtocol(Protocol):
 class _NothingBefore:
     """Nobody kept what was before."""
 
-    def take(self, _alert: Alert, _plan: CapturePlan) -> Capture | None:
+    def capture(self, _alert: Alert, _plan: CapturePlan, _folder: Path) -> Capture | None:
         return None
-
-    def named(self, taken: Capture, _folder: Path) -> Capture:
-        return taken
 
     def stop(self) -> None:
         return

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from monitord.pipeline.first_looks import FirstLook
 from monitord.pipeline.openings import Opening
 from monitord.stacks.document import Document
 from tests.fakes import KEY, FakeCaptures, a_capture, an_alert
+from tests.patience import PATIENCE_S
 from tests.pipeline.test_pipeline import arming, wait_until
 
 OTHER = ProcessKey(77, 7)
@@ -182,10 +184,27 @@ def test_what_the_system_kept_is_asked_for_in_the_incidents_folder_by_its_plan(t
         return a_capture("before", target=target)
 
     kept, plan = KeptBySystem(ask, lambda: None), CapturePlan(consent="always", named="mine")
-    taken = kept.take(now_alert(), plan)
+    assert kept.capture(now_alert(), CapturePlan(consent="never"), tmp_path / "spared") is None
+    assert kept.capture(now_alert(target=None), plan, tmp_path / "of none") is None
+    assert not list(tmp_path.iterdir())
+    taken = kept.capture(now_alert(), plan, tmp_path / "incident")
     assert taken is not None
-    assert not taken.status.has_evidence
-    assert kept.named(taken, tmp_path).status is CaptureStatus.OK
-    assert asked == [(KEY, plan, tmp_path)]
-    assert kept.take(now_alert(), CapturePlan(consent="never")) is None
-    assert kept.take(now_alert(target=None), plan) is None
+    assert taken.status is CaptureStatus.OK
+    assert asked == [(KEY, plan, tmp_path / "incident")]
+    assert (tmp_path / "incident").stat().st_mode & 0o777 == 0o700
+
+
+def test_two_that_ask_at_once_each_have_their_own_plan(tmp_path: Path) -> None:
+    """What one asked with is not what another is answered by."""
+    both, asked = threading.Barrier(2), dict[str | None, Path]()
+
+    def ask(target: ProcessKey, plan: CapturePlan, folder: Path) -> Capture:
+        both.wait(PATIENCE_S)
+        asked[plan.named] = folder
+        return a_capture("before", target=target)
+
+    kept = KeptBySystem(ask, lambda: None)
+    with ThreadPoolExecutor(2) as pool:
+        for name in ("one", "other"):
+            pool.submit(kept.capture, now_alert(), CapturePlan(named=name), tmp_path / name)
+    assert asked == {"one": tmp_path / "one", "other": tmp_path / "other"}
