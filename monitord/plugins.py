@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 from monitord.errors import ConfigError, PermissionDeniedError, StorageError
 from monitord.ownership import is_privileged, why_untrusted
+
+FORGETS = "memory"
+"""The scheme of what ends with its process: no configuration may name it."""
 
 
 def check_plugin(group: str, name: str) -> None:
@@ -36,6 +40,11 @@ def load_entry(entry: EntryPoint) -> Any:
         return entry.load()
     except Exception as error:
         raise StorageError(f"cannot load the plug-in {entry.value}: {error}") from error
+
+
+def known_schemes(built_in: Iterable[str], added: Iterable[str]) -> str:
+    """Return the schemes that a configuration may name, for a message."""
+    return ", ".join(f"{scheme}://" for scheme in sorted({*built_in, *added} - {FORGETS}))
 
 
 def _found(group: str, name: str) -> EntryPoint:

@@ -49,28 +49,26 @@ def namespace_named(user: str | None, session: str | None) -> Namespace:
 
 @contextmanager
 def opened(workspace: Workspace, place: str | None, *, writes: bool = False) -> Iterator[Storage]:
-    """Open a URL, what holds one, `recorder`, or with None the configured state, else the recorder's."""
-    where = _resolved(workspace, place)
+    """Open a URL, what holds one, `recorder`, or with None the configured state, else the recorder's.
+
+    Each call may take `state.deadline_s`.
+    """
+    where, within_s = _resolved(workspace, place), workspace.settings.state.deadline_s
     if where == RECORDER and not writes:
         with workspace.reader() as reader:
-            yield reader.storage
+            yield reader.storage.within(within_s)
         return
     if where == RECORDER:
         with workspace.store() as store:
-            yield store.state
+            yield store.state.within(within_s)
         return
     from monitord.storage.state import open_state
 
-    storage = open_state(where, within_s=_within_s(workspace))
+    storage = open_state(where, within_s=within_s)
     try:
         yield storage
     finally:
         storage.close()
-
-
-def _within_s(workspace: Workspace) -> float:
-    """How long one question may take."""
-    return workspace.settings.state.deadline_s
 
 
 def _resolved(workspace: Workspace, place: str | None) -> str:
@@ -80,7 +78,7 @@ def _resolved(workspace: Workspace, place: str | None) -> str:
 def stats(workspace: Workspace, place: str | None) -> StateStats:
     """Count what is there."""
     with opened(workspace, place) as state:
-        found = tuple(state.namespaces(within_s=_within_s(workspace)))
+        found = tuple(state.namespaces())
     where = _resolved(workspace, place)
     return StateStats(where if where == RECORDER else shown_url(where), found)
 
@@ -88,15 +86,15 @@ def stats(workspace: Workspace, place: str | None) -> StateStats:
 def items(workspace: Workspace, place: str | None, namespace: Namespace) -> dict[str, StorageItem]:
     """Return every item of a namespace by its key, in order."""
     with opened(workspace, place) as state:
-        keys = state.keys(namespace, within_s=_within_s(workspace))
-        found = state.get_many(keys, namespace, within_s=_within_s(workspace))
+        keys = state.keys(namespace)
+        found = state.get_many(keys, namespace)
     return {key: found[key] for key in keys if key in found}
 
 
 def get(workspace: Workspace, place: str | None, namespace: Namespace, key: str) -> StorageItem:
     """Return an item; raises NotFoundError."""
     with opened(workspace, place) as state:
-        item = state.get(key, namespace, within_s=_within_s(workspace))
+        item = state.get(key, namespace)
     if item is None:
         raise NotFoundError(f"cannot find {key!r} in the state; `monitord state ls` lists what is there")
     return item
@@ -105,7 +103,7 @@ def get(workspace: Workspace, place: str | None, namespace: Namespace, key: str)
 def put(workspace: Workspace, place: str | None, change: Put) -> None:
     """Store an item; raises BusyError when not what it expects is there."""
     with opened(workspace, place, writes=True) as state:
-        if not state.compare_and_set(change, within_s=_within_s(workspace)):
+        if not state.compare_and_set(change):
             raise BusyError(
                 f"cannot set {change.key!r}: another version is there; `monitord state get -o json` has it"
             )
@@ -114,7 +112,7 @@ def put(workspace: Workspace, place: str | None, change: Put) -> None:
 def delete(workspace: Workspace, place: str | None, namespace: Namespace, key: str | None) -> int:
     """Delete an item, or with no key the whole namespace; how many. Raises NotFoundError for a key."""
     with opened(workspace, place, writes=True) as state:
-        count = state.delete(namespace, key, within_s=_within_s(workspace))
+        count = state.delete(namespace, key)
     if not count and key is not None:
         raise NotFoundError(f"cannot find {key!r} in the state; `monitord state ls` lists what is there")
     return count
@@ -131,7 +129,7 @@ def copy(workspace: Workspace, source: str, target: str, *, merge: bool) -> Copi
     with opened(workspace, source) as read, opened(workspace, target, writes=True) as written:
         made = cast("NamespacedStorage", read).backend, cast("NamespacedStorage", written).backend
         now_us = us_of(datetime.now(UTC))
-        return copy_state(*made, now_us, merge=merge, within_s=_within_s(workspace))
+        return copy_state(*made, now_us, merge=merge, within_s=workspace.settings.state.deadline_s)
 
 
 def _same(source: str, target: str) -> bool:

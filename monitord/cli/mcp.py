@@ -79,7 +79,7 @@ def serve(
         )
         with contextlib.closing(open_state(url, within_s=settings.deadline_s)) as state:
             holder = hashlib.sha256(token.encode()).hexdigest()  # a new token has new sessions
-            sessions = Sessions(state, holder, settings.deadline_s)
+            sessions = Sessions(state, holder)
             server = build(workspace, raw=raw, captures=acting, sessions=sessions)
             port = listener.getsockname()[1]
             say(f"listening on http://{LOOPBACK}:{port}/mcp; the bearer token is in {token_path}")

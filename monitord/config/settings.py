@@ -276,7 +276,7 @@ class StateSettings(Section, frozen=True):
     """Where what several processes share is kept; the recorder's own state is in its database."""
 
     url: Url = ""
-    deadline_s: Annotated[float, Meta(ge=0.1, le=60)] = 2.0
+    deadline_s: Annotated[float, Meta(ge=0.1, le=3600)] = 2.0
 
 
 class AnalyticsSettings(Section, frozen=True):

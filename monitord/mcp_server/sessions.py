@@ -25,7 +25,7 @@ from pydantic import Field
 from monitord.errors import MonitordError
 from monitord.logs import get_logger
 from monitord.mcp_server.answers import Answer
-from monitord.storage.state import DEADLINE_S, Put, SessionNamespace, Storage
+from monitord.storage.state import Put, SessionNamespace, Storage
 
 TTL = timedelta(minutes=30)
 SESSION_HEADER = "mcp-session-id"
@@ -45,10 +45,9 @@ class LastQuery(Answer):
 class Sessions:
     """State by user and session."""
 
-    def __init__(self, state: Storage, user: str, within_s: float = DEADLINE_S) -> None:
+    def __init__(self, state: Storage, user: str) -> None:
         self._state = state
         self._user = user
-        self._within_s = within_s
         self._names: dict[str, str] = {}
 
     def namespace(self, session_id: str) -> SessionNamespace:
@@ -65,13 +64,13 @@ class Sessions:
     def begin(self, session_id: str, words: bytes) -> None:
         """A session was opened by these words; what others left that has expired goes."""
         with _at_best():
-            self._state.set(_OPENING, words, self.namespace(session_id), TTL, within_s=self._within_s)
-            self._state.sweep(within_s=self._within_s)
+            self._state.set(_OPENING, words, self.namespace(session_id), TTL)
+            self._state.sweep()
 
     def opening_of(self, session_id: str) -> bytes | None:
         """Return the words that opened a session which has not ended, or None."""
         with _at_best():
-            item = self._state.get(_OPENING, self.namespace(session_id), within_s=self._within_s)
+            item = self._state.get(_OPENING, self.namespace(session_id))
             return None if item is None else item.data
         return None
 
@@ -81,17 +80,17 @@ class Sessions:
         at = self.namespace(session_id)
         with _at_best():
             for _ in range(_TRIES):  # questions of one session may come at once
-                opening = self._state.get(_OPENING, at, within_s=self._within_s)
+                opening = self._state.get(_OPENING, at)
                 changes = [Put(_LAST, said, at, TTL)]
                 if opening is not None:
                     changes.append(Put(_OPENING, opening.data, at, TTL, expected=opening.version))
-                if self._state.apply(changes, within_s=self._within_s):
+                if self._state.apply(changes):
                     return
 
     def recall(self, session_id: str) -> dict[str, Any] | None:
         """Return the session's last question, or None."""
         with _at_best():
-            item = self._state.get(_LAST, self.namespace(session_id), within_s=self._within_s)
+            item = self._state.get(_LAST, self.namespace(session_id))
             said = LastQuery.model_validate_json(item.data) if item is not None else None
             return {"tool": said.tool, "arguments": said.arguments} if said is not None else None
         return None
@@ -99,7 +98,7 @@ class Sessions:
     def end(self, session_id: str) -> int:
         """The session is over: all that was kept for it goes."""
         with _at_best():
-            return self._state.delete(self.namespace(session_id), within_s=self._within_s)
+            return self._state.delete(self.namespace(session_id))
         return 0
 
     def last_query(self, ctx: Context) -> LastQuery:

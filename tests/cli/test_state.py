@@ -22,6 +22,7 @@ from monitord.storage import open_store
 from monitord.storage.state import NamespacedStorage, SessionNamespace, UserNamespace, open_state
 from monitord.storage.state.opening import BACKENDS
 from tests.cli.conftest import Cli
+from tests.patience import PATIENCE_S
 from tests.planting import is_safe
 from tests.servers import FaultProxy, RedisServer, dynamodb_url
 
@@ -115,7 +116,7 @@ def test_what_cannot_be_is_refused(here: Cli, words: tuple[str, ...]) -> None:
 
 def test_hostile_values_are_shown_harmless(here: Cli, tmp_path: Path) -> None:
     """Names and data of others break no list."""
-    state = open_state(f"sqlite:///{tmp_path}/s.db")
+    state = open_state(f"sqlite:///{tmp_path}/s.db", within_s=PATIENCE_S)
     state.set("=a|b,c <b>*", b"\x1b[31m\n\0", UserNamespace("<script>"))
     state.close()
     for words in (("ls", "--user", "<script>"), ("stats",)):
@@ -127,21 +128,21 @@ def test_hostile_values_are_shown_harmless(here: Cli, tmp_path: Path) -> None:
 def test_a_copy_is_the_same(here: Cli, tmp_path: Path, request: pytest.FixtureRequest, kind: str) -> None:
     """Data, times and versions are equal; a state in use is only copied into with --merge; and back again."""
     source = f"sqlite:///{tmp_path}/source.db"
-    state = open_state(source)
+    state = open_state(source, within_s=PATIENCE_S)
     for n in range(250):
         state.set(f"k{n}", bytes([n % 256]) * n, UserNamespace("ada"))
     state.set("short", b"x", SessionNamespace("ada", "1"), ttl=timedelta(days=1))
     state.set("large", b"\xff\0" * 50_000)
     wanted = {n: state.get_many(state.keys(n), n) for n, _count in state.namespaces()}
     state.close()
-    request.getfixturevalue("monkeypatch").setenv("MONITORD_STATE__DEADLINE_S", "60")
+    request.getfixturevalue("monkeypatch").setenv("MONITORD_STATE__DEADLINE_S", str(PATIENCE_S))
     with _server(kind, tmp_path, request) as target:
         assert here("state", "copy", source, target).out == "252 items of 3 namespaces copied and verified\n"
         answer = here("state", "copy", source, target)
         assert (answer.code, "--merge" in answer.err) == (2, True)
         assert here("state", "copy", source, target, "--merge").code == 0
         assert here("state", "copy", target, f"sqlite:///{tmp_path}/back.db").code == 0
-    back = open_state(f"sqlite:///{tmp_path}/back.db")
+    back = open_state(f"sqlite:///{tmp_path}/back.db", within_s=PATIENCE_S)
     assert {n: back.get_many(back.keys(n), n) for n, _count in back.namespaces()} == wanted
     back.close()
 
@@ -156,8 +157,8 @@ def test_a_question_takes_as_long_as_the_configuration_lets_it(
     proxy = proxy_to(redis_server.port)
     proxy.mode = "latency"
     of = ("--of", f"redis://127.0.0.1:{proxy.port}/0")
-    assert here("state", "set", "k", "1", *of, MONITORD_STATE__DEADLINE_S="60").code == 0
-    assert here("state", *words, *of, MONITORD_STATE__DEADLINE_S="60").code == 0
+    assert here("state", "set", "k", "1", *of, MONITORD_STATE__DEADLINE_S=str(PATIENCE_S)).code == 0
+    assert here("state", *words, *of, MONITORD_STATE__DEADLINE_S=str(PATIENCE_S)).code == 0
     assert here("state", *words, *of, MONITORD_STATE__DEADLINE_S="0.1").code == 75
 
 

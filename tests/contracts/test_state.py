@@ -23,7 +23,7 @@ from monitord.storage.state import (
     open_state,
 )
 from monitord.storage.state.codec import DATA_LIMIT_BYTES
-from monitord.storage.state.opening import BACKENDS
+from monitord.storage.state.opening import open_backend
 from tests.mariadb import MariaDBServer
 from tests.patience import PATIENCE_S
 from tests.postgres import PostgresServer
@@ -75,7 +75,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def state(url: str, clock: Clock) -> Iterator[Storage]:
-    storage = NamespacedStorage(BACKENDS[url.partition("://")[0]](url), now=clock)
+    storage = NamespacedStorage(open_backend(url, within_s=PATIENCE_S), within_s=PATIENCE_S, now=clock)
     yield storage
     storage.close()
 
@@ -246,13 +246,13 @@ def test_many_at_once(state: Storage) -> None:
     """Bulk calls do what single ones do, for more keys than one statement takes."""
     at_once = state.backend.changes_at_once  # type: ignore[attr-defined]  # of the one implementation
     items = {f"key-{n:04d}": str(n).encode() for n in range(min(1500, at_once or 1500))}
-    state.apply([Put(key, data, BOB, MINUTE) for key, data in items.items()], within_s=PATIENCE_S)
-    found = state.get_many([*items, "absent"], BOB, within_s=PATIENCE_S)
+    state.apply([Put(key, data, BOB, MINUTE) for key, data in items.items()])
+    found = state.get_many([*items, "absent"], BOB)
     assert {key: item.data for key, item in found.items()} == items
-    assert state.keys(BOB, within_s=PATIENCE_S) == sorted(items)
+    assert state.keys(BOB) == sorted(items)
     half = len(items) // 2
-    state.delete_many([*list(items)[:half], "absent"], BOB, within_s=PATIENCE_S)
-    assert state.keys(BOB, within_s=PATIENCE_S) == sorted(items)[half:]
+    state.delete_many([*list(items)[:half], "absent"], BOB)
+    assert state.keys(BOB) == sorted(items)[half:]
     if at_once is not None:
         with pytest.raises(InvalidOptionsError):
             state.apply([Put(f"k{n}", b"") for n in range(at_once + 1)])
@@ -293,8 +293,8 @@ def test_a_transaction_is_made_whole_or_not_at_all(state: Storage) -> None:
 
 def test_of_many_who_count_none_is_lost(url: str) -> None:
     """Two connections and several threads count with compare-and-set; every step is in the sum."""
-    shared = open_state(url)
-    others = shared if url == "memory://" else open_state(url)
+    shared = open_state(url, within_s=PATIENCE_S)
+    others = shared if url == "memory://" else open_state(url, within_s=PATIENCE_S)
 
     def count(storage: Storage) -> None:
         done = 0
@@ -318,7 +318,7 @@ def test_of_many_who_count_none_is_lost(url: str) -> None:
 
 def test_a_deleted_session_leaves_nothing_however_busy(url: str) -> None:
     """Beside a writer, deleting a session takes all or nothing of what one transaction wrote."""
-    storage = open_state(url)
+    storage = open_state(url, within_s=PATIENCE_S)
     pairs = [Put("left", b"1", ADA_1), Put("right", b"1", ADA_1)]
     is_over = threading.Event()
 
@@ -340,10 +340,10 @@ def test_a_deleted_session_leaves_nothing_however_busy(url: str) -> None:
 
 def test_what_lasts_is_there_for_the_next(url: str) -> None:
     """Every backend but memory gives what another process, or the same one later, stored."""
-    first = open_state(url)
+    first = open_state(url, within_s=PATIENCE_S)
     stored = first.set("key", b"data", ADA_1, ttl=timedelta(days=1))
     first.close()
-    later = open_state(url)
+    later = open_state(url, within_s=PATIENCE_S)
     assert later.get("key", ADA_1) == (None if url == "memory://" else stored)
     later.close()
 

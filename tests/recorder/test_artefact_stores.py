@@ -10,20 +10,24 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from monitord import config
 from monitord.config import LoadedConfig
 from monitord.daemon import uploader
-from monitord.errors import ConfigError, PermissionDeniedError
+from monitord.errors import ConfigError, PermissionDeniedError, UsageError
 from monitord.model import CaptureStatus, Incident
+from monitord.plugins import FORGETS
 from monitord.recorder.artefact_stores import check_storage, open_full_store, open_local_store, place_of
 from monitord.recorder.uploader_status import read_uploader_status
 from monitord.storage import StoreReader, open_store
 from monitord.storage.artefacts import WrongKeyError
 from monitord.storage.artefacts.errors import AccessDeniedError
 from monitord.storage.artefacts.keyring import new_key
+from monitord.storage.artefacts.providers import PROVIDERS, open_provider
+from monitord.storage.state.opening import BACKENDS, open_backend
 from tests.fakes import a_capture, an_alert
 
 Load = Callable[..., LoadedConfig]
@@ -48,6 +52,18 @@ def far(tmp_path: Path) -> str:
     """A line that sends artefacts to another folder."""
     (tmp_path / "far").mkdir(mode=0o700)
     return f'url = "file://{tmp_path / "far"}"'
+
+
+@pytest.mark.parametrize(
+    ("open_it", "table"), [(open_backend, BACKENDS), (open_provider, PROVIDERS)], ids=["state", "artefacts"]
+)
+def test_what_ends_with_its_process_is_offered_by_no_message(open_it: Any, table: dict[str, Any]) -> None:
+    """A scheme that nobody has is refused with those that a configuration may name: all others there are."""
+    with pytest.raises((ConfigError, UsageError)) as refused:
+        open_it("nope://x")
+    offered = str(refused.value).partition("expected one of ")[2].split(", ")
+    assert offered == sorted(f"{scheme}://" for scheme in table if scheme != FORGETS)
+    assert FORGETS in table
 
 
 @pytest.mark.parametrize(

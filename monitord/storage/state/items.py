@@ -10,7 +10,7 @@ from typing import Protocol
 from monitord.storage.state.names import Namespace
 
 DEADLINE_S = 5.0
-"""How long a call takes at most when nobody says it."""
+"""How long a call takes at most when nobody says it: `Storage.within` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,15 @@ class Storage(Protocol):
     """Small data by key, apart for each user and session. Safe from several threads.
 
     Every method raises InvalidOptionsError before anything is done, StateUnavailableError when the
-    backend can't, or not `within_s` seconds, StateFullError when there is no room. A change that ended
-    so may have been made. An expired item is never seen.
+    backend can't, or not in time, StateFullError when there is no room. A change that ended so may have
+    been made. An expired item is never seen.
     """
 
-    def get(
-        self, key: str, namespace: Namespace = None, *, within_s: float = DEADLINE_S
-    ) -> StorageItem | None:
+    def within(self, seconds: float) -> Storage:
+        """Return the same storage with another deadline, above 0 and at most an hour, for every call."""
+        ...
+
+    def get(self, key: str, namespace: Namespace = None) -> StorageItem | None:
         """Return the item, or None when there is none or its time is over."""
         ...
 
@@ -79,45 +81,39 @@ class Storage(Protocol):
         data: bytes,
         namespace: Namespace = None,
         ttl: timedelta | None = None,
-        *,
-        within_s: float = DEADLINE_S,
     ) -> StorageItem:
         """Store data, replacing what was there; it goes by itself after `ttl` (None: never)."""
         ...
 
-    def delete(self, namespace: Namespace, key: str | None = None, *, within_s: float = DEADLINE_S) -> int:
+    def delete(self, namespace: Namespace, key: str | None = None) -> int:
         """Remove one key, or with none the whole namespace; a user's sessions go with the user. How many."""
         ...
 
-    def get_many(
-        self, keys: Sequence[str], namespace: Namespace = None, *, within_s: float = DEADLINE_S
-    ) -> dict[str, StorageItem]:
+    def get_many(self, keys: Sequence[str], namespace: Namespace = None) -> dict[str, StorageItem]:
         """Return the items of those keys that are there."""
         ...
 
-    def delete_many(
-        self, keys: Sequence[str], namespace: Namespace = None, *, within_s: float = DEADLINE_S
-    ) -> None:
+    def delete_many(self, keys: Sequence[str], namespace: Namespace = None) -> None:
         """Remove all of them or none."""
         ...
 
-    def compare_and_set(self, change: Put, *, within_s: float = DEADLINE_S) -> bool:
+    def compare_and_set(self, change: Put) -> bool:
         """Make the change only if `change.expected` is there; whether it was."""
         ...
 
-    def apply(self, changes: Sequence[Put | Remove], *, within_s: float = DEADLINE_S) -> bool:
+    def apply(self, changes: Sequence[Put | Remove]) -> bool:
         """Make all changes at once if every `expected` holds, else none; whether they were made."""
         ...
 
-    def keys(self, namespace: Namespace = None, *, within_s: float = DEADLINE_S) -> list[str]:
+    def keys(self, namespace: Namespace = None) -> list[str]:
         """Return the keys of exactly this namespace, in order."""
         ...
 
-    def namespaces(self, *, within_s: float = DEADLINE_S) -> list[tuple[Namespace, int]]:
+    def namespaces(self) -> list[tuple[Namespace, int]]:
         """Return every namespace that has items, and how many; the global one first."""
         ...
 
-    def sweep(self, *, within_s: float = DEADLINE_S) -> int:
+    def sweep(self) -> int:
         """Remove what has expired, in bulk; how many."""
         ...
 

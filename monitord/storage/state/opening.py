@@ -79,9 +79,10 @@ BACKENDS: dict[str, Factory] = {
 def open_state(url: str, *, within_s: float = DEADLINE_S) -> Storage:
     """Open the state that a URL names: memory://, sqlite:////FOLDER/FILE, postgresql://…, and others.
 
-    Raises UsageError for a URL that names none, StateUnavailableError when it can't be reached.
+    Opening it and each call may take `within_s`. Raises UsageError for a URL that names none,
+    StateUnavailableError when it can't be reached.
     """
-    return NamespacedStorage(open_backend(url, within_s=within_s))
+    return NamespacedStorage(open_backend(url, within_s=within_s), within_s=within_s)
 
 
 def open_backend(url: str, *, within_s: float = DEADLINE_S) -> StateBackend:
@@ -139,9 +140,9 @@ def _found(url: str) -> Factory | EntryPoint:
     for entry in added:
         if separator and entry.name == scheme:
             return entry
-    known = ", ".join(
-        f"{name}://" for name in [*BACKENDS, *sorted(set(added.names) - set(BACKENDS))] if name != "memory"
-    )
+    from monitord.plugins import known_schemes
+
+    known = known_schemes(BACKENDS, added.names)
     is_scheme = separator and _SCHEME.fullmatch(scheme)
     shown = f"{scheme}://" if is_scheme else "no scheme"  # all else may hold a password
     raise UsageError(f"invalid state URL: {shown}, expected one of {known}")

@@ -27,22 +27,25 @@ def _now() -> datetime:
 class NamespacedStorage:
     """The one implementation of `Storage`."""
 
-    def __init__(self, backend: StateBackend, *, now: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self, backend: StateBackend, *, within_s: float = DEADLINE_S, now: Callable[[], datetime] = _now
+    ) -> None:
         self.backend = backend
+        self._within_s = within_s
         self._now = now
 
-    def get(
-        self, key: str, namespace: Namespace = None, *, within_s: float = DEADLINE_S
-    ) -> StorageItem | None:
-        """See Storage.get."""
-        return self.get_many([key], namespace, within_s=within_s).get(key)
+    def within(self, seconds: float) -> NamespacedStorage:
+        """See Storage.within."""
+        return NamespacedStorage(self.backend, within_s=seconds, now=self._now)
 
-    def get_many(
-        self, keys: Sequence[str], namespace: Namespace = None, *, within_s: float = DEADLINE_S
-    ) -> dict[str, StorageItem]:
+    def get(self, key: str, namespace: Namespace = None) -> StorageItem | None:
+        """See Storage.get."""
+        return self.get_many([key], namespace).get(key)
+
+    def get_many(self, keys: Sequence[str], namespace: Namespace = None) -> dict[str, StorageItem]:
         """See Storage.get_many."""
         addresses = [address(namespace, key) for key in keys]
-        with deadline(within_s):
+        with deadline(self._within_s):
             records = self.backend.read(addresses, us_of(self._now()))
         return {key: _item(record) for key, record in zip(keys, records, strict=True) if record is not None}
 
@@ -52,61 +55,57 @@ class NamespacedStorage:
         data: bytes,
         namespace: Namespace = None,
         ttl: timedelta | None = None,
-        *,
-        within_s: float = DEADLINE_S,
     ) -> StorageItem:
         """See Storage.set."""
         writes, now_us = self._writes([Put(key, data, namespace, ttl)])
-        with deadline(within_s):
+        with deadline(self._within_s):
             self.backend.write(writes, now_us)
         record = writes[0].record
         assert record is not None  # noqa: S101  a Put always has one
         return StorageItem(data, _time(record.created_us), _time_or_none(record.expires_us), record.version)
 
-    def delete(self, namespace: Namespace, key: str | None = None, *, within_s: float = DEADLINE_S) -> int:
+    def delete(self, namespace: Namespace, key: str | None = None) -> int:
         """See Storage.delete."""
         writes, now_us = self._writes([Remove(key, namespace)] if key is not None else [])
         removed = scope(namespace)
-        with deadline(within_s):
+        with deadline(self._within_s):
             if key is None:
                 return self.backend.remove(removed, now_us)
             was_there = self.backend.read([address(namespace, key)], now_us)[0] is not None
             self.backend.write(writes, now_us)
         return int(was_there)
 
-    def delete_many(
-        self, keys: Sequence[str], namespace: Namespace = None, *, within_s: float = DEADLINE_S
-    ) -> None:
+    def delete_many(self, keys: Sequence[str], namespace: Namespace = None) -> None:
         """See Storage.delete_many."""
-        self.apply([Remove(key, namespace) for key in keys], within_s=within_s)
+        self.apply([Remove(key, namespace) for key in keys])
 
-    def compare_and_set(self, change: Put, *, within_s: float = DEADLINE_S) -> bool:
+    def compare_and_set(self, change: Put) -> bool:
         """See Storage.compare_and_set."""
-        return self.apply([change], within_s=within_s)
+        return self.apply([change])
 
-    def apply(self, changes: Sequence[Put | Remove], *, within_s: float = DEADLINE_S) -> bool:
+    def apply(self, changes: Sequence[Put | Remove]) -> bool:
         """See Storage.apply."""
         if not changes:
             return True
         writes, now_us = self._writes(changes)
-        with deadline(within_s):
+        with deadline(self._within_s):
             return self.backend.write(writes, now_us)
 
-    def keys(self, namespace: Namespace = None, *, within_s: float = DEADLINE_S) -> list[str]:
+    def keys(self, namespace: Namespace = None) -> list[str]:
         """See Storage.keys."""
         user_id, session_id, _key = address(namespace, "-")
-        with deadline(within_s):
+        with deadline(self._within_s):
             return self.backend.keys(user_id, session_id, us_of(self._now()))
 
-    def namespaces(self, *, within_s: float = DEADLINE_S) -> list[tuple[Namespace, int]]:
+    def namespaces(self) -> list[tuple[Namespace, int]]:
         """See Storage.namespaces."""
-        with deadline(within_s):
+        with deadline(self._within_s):
             found = self.backend.namespaces(us_of(self._now()))
         return [(namespace_of(user_id, session_id), count) for user_id, session_id, count in found]
 
-    def sweep(self, *, within_s: float = DEADLINE_S) -> int:
+    def sweep(self) -> int:
         """See Storage.sweep."""
-        with deadline(within_s):
+        with deadline(self._within_s):
             return self.backend.sweep(us_of(self._now()))
 
     def close(self) -> None:

@@ -79,7 +79,7 @@ def behind_a_writer(path: Path, state: Storage) -> Blocked:
 
 
 def sqlite_file(tmp_path: Path, request: pytest.FixtureRequest) -> Blocked:
-    return behind_a_writer(tmp_path / "s.db", open_state(f"sqlite:///{tmp_path}/s.db"))
+    return behind_a_writer(tmp_path / "s.db", open_state(f"sqlite:///{tmp_path}/s.db", within_s=PATIENCE_S))
 
 
 def recorders_own(tmp_path: Path, request: pytest.FixtureRequest) -> Blocked:
@@ -90,7 +90,7 @@ def recorders_own(tmp_path: Path, request: pytest.FixtureRequest) -> Blocked:
 
 def locked_postgresql(tmp_path: Path, request: pytest.FixtureRequest) -> Blocked:
     url = request.getfixturevalue("postgres").url()
-    state = open_state(url)
+    state = open_state(url, within_s=PATIENCE_S)
 
     @contextlib.contextmanager
     def blocked() -> Iterator[None]:
@@ -106,7 +106,7 @@ def stopped_postgresql(tmp_path: Path, request: pytest.FixtureRequest) -> Blocke
     """The servers' processes of our connections do nothing any more; the postmaster makes new ones."""
     server: PostgresServer = request.getfixturevalue("postgres")
     url = server.url()
-    state = open_state(url)
+    state = open_state(url, within_s=PATIENCE_S)
 
     @contextlib.contextmanager
     def blocked() -> Iterator[None]:
@@ -125,7 +125,7 @@ def stopped_postgresql(tmp_path: Path, request: pytest.FixtureRequest) -> Blocke
 def locked_mariadb(tmp_path: Path, request: pytest.FixtureRequest) -> Blocked:
     server: MariaDBServer = request.getfixturevalue("mariadb")
     url = server.url()
-    state = open_state(url)
+    state = open_state(url, within_s=PATIENCE_S)
 
     @contextlib.contextmanager
     def blocked() -> Iterator[None]:
@@ -141,7 +141,7 @@ def locked_mariadb(tmp_path: Path, request: pytest.FixtureRequest) -> Blocked:
 
 def stopped_mariadb(tmp_path: Path, request: pytest.FixtureRequest) -> Blocked:
     server: MariaDBServer = request.getfixturevalue("mariadb")
-    return Blocked(open_state(server.url()), lambda: stopped(server.process.pid), True)
+    return Blocked(open_state(server.url(), within_s=PATIENCE_S), lambda: stopped(server.process.pid), True)
 
 
 def stopped_redis(tmp_path: Path, request: pytest.FixtureRequest) -> Blocked:
@@ -149,7 +149,7 @@ def stopped_redis(tmp_path: Path, request: pytest.FixtureRequest) -> Blocked:
     server.command("FLUSHALL")
     assert server.process
     pid = server.process.pid
-    return Blocked(open_state(server.url), lambda: stopped(pid), True)
+    return Blocked(open_state(server.url, within_s=PATIENCE_S), lambda: stopped(pid), True)
 
 
 def silent_redis(tmp_path: Path, request: pytest.FixtureRequest) -> Blocked:
@@ -164,7 +164,7 @@ def silent_redis(tmp_path: Path, request: pytest.FixtureRequest) -> Blocked:
         yield
         proxy.mode = "pass"
 
-    return Blocked(open_state(f"keydb://127.0.0.1:{proxy.port}/0"), blocked, True)
+    return Blocked(open_state(f"keydb://127.0.0.1:{proxy.port}/0", within_s=PATIENCE_S), blocked, True)
 
 
 def silent_dynamodb(tmp_path: Path, request: pytest.FixtureRequest) -> Blocked:
@@ -201,21 +201,21 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Blocked]:
     made.state.close()
 
 
-def calls_of(state: Storage, within_s: float) -> dict[str, Callable[[], object]]:
-    """Every call that there is, and whether it changes something."""
+def calls_of(state: Storage) -> dict[str, Callable[[], object]]:
+    """Every call that there is."""
     swap = Put("k", b"2", expected="0" * 16)
     return {
-        "set": lambda: state.set("k", b"2", within_s=within_s),
-        "delete": lambda: state.delete(None, "k", within_s=within_s),
-        "delete all": lambda: state.delete(None, within_s=within_s),
-        "delete_many": lambda: state.delete_many(["k"], within_s=within_s),
-        "apply": lambda: state.apply([Put("k", b"2"), Remove("other")], within_s=within_s),
-        "sweep": lambda: state.sweep(within_s=within_s),
-        "compare_and_set": lambda: state.compare_and_set(swap, within_s=within_s),
-        "get": lambda: state.get("k", within_s=within_s),
-        "get_many": lambda: state.get_many(["k"], within_s=within_s),
-        "keys": lambda: state.keys(within_s=within_s),
-        "namespaces": lambda: state.namespaces(within_s=within_s),
+        "set": lambda: state.set("k", b"2"),
+        "delete": lambda: state.delete(None, "k"),
+        "delete all": lambda: state.delete(None),
+        "delete_many": lambda: state.delete_many(["k"]),
+        "apply": lambda: state.apply([Put("k", b"2"), Remove("other")]),
+        "sweep": state.sweep,
+        "compare_and_set": lambda: state.compare_and_set(swap),
+        "get": lambda: state.get("k"),
+        "get_many": lambda: state.get_many(["k"]),
+        "keys": state.keys,
+        "namespaces": state.namespaces,
     }
 
 
@@ -232,25 +232,25 @@ MAY_PASS = ("sweep", "compare_and_set")
 
 def test_no_call_waits_longer(case: Blocked) -> None:
     """What can't be done in time is said, while the other side stays silent; then all of it works again."""
-    case.state.set("k", b"1", within_s=PATIENCE_S)
+    patient = case.state.within(PATIENCE_S)
+    patient.set("k", b"1")
     before = threads()
     with case.blocked():
         if not case.readers_wait:
-            patient = calls_of(case.state, PATIENCE_S)
             for name in READING:
-                patient[name]()
-        for name, call in calls_of(case.state, WITHIN_S).items():
+                calls_of(patient)[name]()
+        for name, call in calls_of(case.state.within(WITHIN_S)).items():
             if name in READING and not case.readers_wait:
                 continue  # on a crowded machine they may take longer than that by themselves
             with contextlib.suppress(StorageError) if name in MAY_PASS else pytest.raises(StorageError):
                 call()
     assert threads() <= before
-    item = case.state.get("k", within_s=PATIENCE_S)
+    item = patient.get("k")
     assert item is None or item.data in (b"1", b"2")
-    for call in calls_of(case.state, PATIENCE_S).values():
+    for call in calls_of(patient).values():
         call()
-    case.state.set("k", b"3", within_s=PATIENCE_S)
-    after = case.state.get("k", within_s=PATIENCE_S)
+    patient.set("k", b"3")
+    after = patient.get("k")
     assert after is not None
     assert after.data == b"3"
 
@@ -258,16 +258,16 @@ def test_no_call_waits_longer(case: Blocked) -> None:
 def test_a_server_that_waits_for_a_row_keeps_the_connection(postgres: PostgresServer) -> None:
     """PostgreSQL ends the statement itself: the same connection serves the next call."""
     url = postgres.url()
-    state = open_state(url)
-    state.set("k", b"1", within_s=PATIENCE_S)
+    state = open_state(url, within_s=PATIENCE_S)
+    state.set("k", b"1")
     with psycopg.connect(url) as holder:
         count = "SELECT array_agg(pid ORDER BY pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
         before = holder.execute(count, [holder.info.backend_pid]).fetchone()
         holder.execute("SELECT 1 FROM state FOR UPDATE")
         with pytest.raises(StateUnavailableError, match="statement timeout"):
-            state.set("k", b"2", within_s=SERVER_ANSWERS_WITHIN_S)
+            state.within(SERVER_ANSWERS_WITHIN_S).set("k", b"2")
         holder.rollback()
-        state.set("k", b"3", within_s=PATIENCE_S)
+        state.set("k", b"3")
         assert holder.execute(count, [holder.info.backend_pid]).fetchone() == before
     state.close()
 
@@ -335,7 +335,7 @@ def test_opening_ends_in_time(url: str, serve: Any, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("within_s", [0, -1, float("nan"), float("inf"), 1e9])
 def test_impossible_deadlines_are_refused(within_s: float) -> None:
     """Only a time above nothing and up to an hour is one."""
-    state = open_state("memory://")
-    for call in calls_of(state, within_s).values():
+    state = open_state("memory://").within(within_s)
+    for call in calls_of(state).values():
         with pytest.raises(InvalidOptionsError):
             call()

@@ -67,7 +67,9 @@ def _added(url: StorageURL) -> EntryPoint:
     for entry in added:
         if entry.name == url.scheme:
             return entry
-    known = ", ".join(f"{scheme}://" for scheme in sorted({*PROVIDERS, *added.names} - {"memory"}))
+    from monitord.plugins import known_schemes
+
+    known = known_schemes(PROVIDERS, added.names)
     raise ConfigError(f"invalid URL {url}: unsupported scheme {url.scheme}://, expected one of {known}")
 
 
