@@ -31,6 +31,7 @@ def step():
     print("ready", flush=True)
     sys.stdin.readline()
 """
+_TRIES = 5
 _NAME = re.compile(r"python3\.(\d+)")
 
 
@@ -78,10 +79,16 @@ class Program:
         self.said = self._wait()
 
     def observe(self) -> dict[str, Any]:
+        """What it holds; once more while pages of it are missing, which the kernel may move at any moment."""
         key = procfs.key_of(self.pid)
         assert key is not None
-        # On a crowded machine the recorder's limit is reached before the end, and a part is counted and scaled.
-        return memory.observe(key.pid, key.start_ticks, cpu_limit_s=PATIENCE_S)
+        for _try in range(_TRIES):
+            # On a crowded machine the recorder's limit is reached before the end, and a part is counted and scaled.
+            seen = memory.observe(key.pid, key.start_ticks, cpu_limit_s=PATIENCE_S)
+            counted = seen.get("python")
+            if counted is None or counted["read_bytes"] >= counted["resident_bytes"]:
+                break
+        return seen
 
 
 @contextlib.contextmanager

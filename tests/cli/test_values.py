@@ -85,6 +85,30 @@ def test_an_answer_waits_for_no_checker(words: str, tmp_path: Path) -> None:
     assert ended.stderr.splitlines()[-1] == "False", ended.stderr
 
 
+def test_a_library_that_asks_otherwise_converts_by_itself(tmp_path: Path) -> None:
+    """What is hooked into is not part of Typer's interface: without it every word has the value that it has now."""
+    code = (
+        "import sys\nfrom monitord.cli import main, usage, values\n"
+        "asked = values.convert_plainly\n"
+        "class Older:\n"
+        "    def __init__(self, parameter): self.__dict__['of'] = parameter\n"
+        "    def __getattr__(self, name):\n"
+        "        if name == 'get_runtime_param': raise AttributeError(name)\n"
+        "        return getattr(self.of, name)\n"
+        "    def __setattr__(self, name, value): raise AssertionError(f'{name} is set')\n"
+        "usage.convert_plainly = lambda parameter: asked(Older(parameter))\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as ended:\n    print(ended.code, 'pydantic' in sys.modules, file=sys.stderr)"
+    )
+    for words in ("recent -n 5 -o json", "recent -n no", "hot --pid 3", "config get sampling -o json"):
+        call = [*words.split(), "--data-dir", str(tmp_path)]
+        plain = subprocess.run([sys.executable, "-m", "monitord", *call], capture_output=True, text=True)
+        other = subprocess.run([sys.executable, "-c", code, *call], capture_output=True, text=True)
+        *said, last = other.stderr.splitlines()
+        assert (other.stdout, said) == (plain.stdout, plain.stderr.splitlines())
+        assert last == f"{plain.returncode} True"  # it was the library that converted
+
+
 class _Word(StrEnum):
     ONE = "one"
 

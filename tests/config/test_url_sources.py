@@ -116,8 +116,11 @@ USES: dict[str, tuple[str, Callable[[Workspace, Path], object]]] = {
     "fleet.url": ("file://{folder}", _asked),
     "state.url": ("sqlite:///{folder}/x.db", _shared),
     "events.url": ("sqlite:///{folder}/x.db", _copied),
-    "otlp.endpoint": ("http://127.0.0.1:{port}", lambda workspace, _folder: otlp.send(workspace)),
-    RECEIVER: ("http://127.0.0.1:{port}/v1/logs", lambda workspace, _folder: _told(workspace.settings)),
+    "otlp.endpoint": ("http://127.0.0.1:{port}/{name}", lambda workspace, _folder: otlp.send(workspace)),
+    RECEIVER: (
+        "http://127.0.0.1:{port}/{name}/v1/logs",
+        lambda workspace, _folder: _told(workspace.settings),
+    ),
 }
 
 
@@ -178,7 +181,9 @@ def test_the_url_is_read_when_it_is_used(key: str, workspace: Workspace, tmp_pat
     (tmp_path / "far-q").mkdir(mode=0o700)
     url, use = USES[key]
     with collecting() as collector:
-        held = held_in(workspace, tmp_path, key, url.format(folder=folder, port=collector.port))
+        held = held_in(
+            workspace, tmp_path, key, url.format(folder=folder, port=collector.port, name=collector.name)
+        )
         use(workspace, folder)
         held.unlink()
         with pytest.raises((MonitordError, AssertionError), match=r"held|checks fail"):

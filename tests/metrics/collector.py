@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -38,6 +39,9 @@ KINDS = {
 class Collector:
     """`answers` are given first, one a request: a status, or a status with headers; then 200 to all.
 
+    Its endpoint has a name in it that nobody else knows: tests beside it have ports, too, and what one of them sends
+    to a port that was another's a moment ago takes none of its answers.
+
     `profiles_status` is given to all profiles. Their request number `holds_back` is taken, and answered never.
     """
 
@@ -54,11 +58,12 @@ class Collector:
     metrics: list[ExportMetricsServiceRequest] = field(default_factory=list)
     profiles: list[ExportProfilesServiceRequest] = field(default_factory=list)
     port: int = 0
+    name: str = field(default_factory=lambda: secrets.token_hex(8))
     over: threading.Event = field(default_factory=threading.Event)
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}/{self.name}"
 
     @property
     def records(self) -> list[Any]:
@@ -88,6 +93,10 @@ def collecting(**settings: Any) -> Iterator[Collector]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            if not self.path.startswith(f"/{made.name}/"):
+                self.send_error(404)
+                return
+            self.path = self.path.removeprefix(f"/{made.name}")
             body = gzip.decompress(self.rfile.read(int(self.headers["content-length"])))
             made.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
             made.bodies.append(body)
