@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitord.actions.files import new_folder
+from monitord.actions.rule_names import unknown_rule
 from monitord.actions.workspace import Workspace
 from monitord.durable import durable_write
 from monitord.errors import ConfigError, MonitordError, NotFoundError, StorageError, UsageError
@@ -32,6 +33,7 @@ _HELD = timedelta(days=90)  # how far back an incident is looked for by its id
 _FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 _LEAST_ID = 4
 _LONGEST = timedelta(days=31)  # of a question that a server answers, with others waiting
+_OF_THESE = " among what these hosts shipped of this time"
 Rows = list[dict[str, Any]]
 
 
@@ -295,9 +297,19 @@ def query(workspace: Workspace, asked: Asked, sql: str, **limits: Any) -> Iterat
         yield answer
 
 
-def _asked(workspace: Workspace, question: Question, asked: Asked, **values: Any) -> Rows:
+def answered(workspace: Workspace, question: Question, asked: Asked, **values: Any) -> Found:
+    """Answer one of the fleet's questions, and tell what has to be said of the answer."""
     with opened(workspace, asked.url) as bucket:
-        found: Found = ask(bucket, question, asked.scope, limit=asked.limit, **values)
+        found = ask(bucket, question, asked.scope, **values)
     for note in found.notes:
         workspace.tell(f"monitord: {note}")
-    return found.rows
+    rule = values.get("rule")
+    if rule and not found.rows:  # it may have raised something before, or elsewhere: nothing is refused
+        known = [*(one.name for one in workspace.settings.rules), *found.rules]
+        if (unknown := unknown_rule(rule, known, _OF_THESE)) is not None:
+            workspace.tell(f"monitord: {unknown}")
+    return found
+
+
+def _asked(workspace: Workspace, question: Question, asked: Asked, **values: Any) -> Rows:
+    return answered(workspace, question, asked, limit=asked.limit, **values).rows

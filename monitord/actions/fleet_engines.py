@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitord.actions.fleet import Asked, opened
+from monitord.actions.fleet import Asked, answered, opened
 from monitord.actions.workspace import Workspace
 from monitord.analytics.tables import TABLES
 from monitord.errors import UsageError
-from monitord.fleet.asking import ask, bound, pattern
+from monitord.fleet.asking import bound, pattern
 from monitord.fleet.engines import DIALECTS, address, ask_spark, script
 from monitord.fleet.questions import QUESTIONS, Question
 
@@ -36,11 +36,8 @@ def is_question(word: str) -> bool:
 def ask_here(workspace: Workspace, asked: Asked, words: Sequence[str]) -> Answered:
     """Have DuckDB answer one of our questions by its name and NAME=VALUE."""
     question, values = _named(asked, words)
-    with opened(workspace, asked.url) as bucket:
-        given = {name: value for name, value in values.items() if name not in ("since", "until")}
-        found = ask(bucket, question, asked.scope, **given)
-    for note in found.notes:
-        workspace.tell(f"monitord: {note}")
+    given = {name: value for name, value in values.items() if name not in ("since", "until")}
+    found = answered(workspace, question, asked, **given)
     return Answered(found.columns, [tuple(row.values()) for row in found.rows])
 
 

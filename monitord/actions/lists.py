@@ -6,14 +6,15 @@ They are lazy: a store that is not there is a NotFoundError at the first item.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from monitord.actions.rule_names import unknown_rule
 from monitord.actions.workspace import Workspace
 from monitord.errors import NotFoundError
 from monitord.model import Event, ProfileRecord
-from monitord.redaction import printable
 from monitord.storage.events import EventFilter
 from monitord.storage.queries import StoreReader
 from monitord.storage.similar import with_times
@@ -43,20 +44,23 @@ def recent(workspace: Workspace, wanted: RecentFilter) -> Iterator[ProfileRecord
 
 
 def or_refused(workspace: Workspace, rule: str | None, found: Iterator[_Found]) -> Iterator[_Found]:
-    """Yield what was found; where that is nothing, a rule that nobody knows is a NotFoundError.
-
-    Known are those of the configuration, and those of which incidents are stored.
-    """
+    """Yield what was found; where that is nothing, a rule that nobody knows is a NotFoundError."""
     is_empty = True
     for one in found:
         is_empty = False
         yield one
-    if rule is not None and is_empty:
-        with workspace.reader() as reader:
-            stored = [tally.rule for tally in reader.incidents_by_rule()]
-        known = dict.fromkeys([*(one.name for one in workspace.settings.rules), *stored])
-        if rule not in known:
-            raise NotFoundError(f"cannot find rule {rule!r}; there are: {', '.join(map(printable, known))}")
+    if is_empty and (unknown := rule_not_known(workspace, rule)) is not None:
+        raise unknown
+
+
+def rule_not_known(workspace: Workspace, rule: str | None) -> NotFoundError | None:
+    """Return what to say of a rule that is neither configured nor has incidents here; None of any other."""
+    if rule is None:
+        return None
+    stored: list[str] = []
+    with suppress(NotFoundError), workspace.reader() as reader:  # nobody has recorded here so far
+        stored = [tally.rule for tally in reader.incidents_by_rule()]
+    return unknown_rule(rule, [*(one.name for one in workspace.settings.rules), *stored])
 
 
 def newest_id(workspace: Workspace) -> int:
@@ -93,7 +97,12 @@ def incidents_asked_for(
 
 
 def follow_recent(workspace: Workspace, wanted: RecentFilter) -> Iterator[list[ProfileRecord]]:
-    """Yield what there is, then at each further step what was stored since the one before; never ends."""
+    """Yield what there is, then at each further step what was stored since the one before; never ends.
+
+    A rule that nobody knows is a NotFoundError at once: nothing would ever come.
+    """
+    if (unknown := rule_not_known(workspace, wanted.rule)) is not None:
+        raise unknown
     reader = workspace.reader()
     last = yield from _once_there(reader)  # asked first: what comes in between is not lost
     found = list(with_times(reader, reader.each_recent(wanted)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from monitord.actions.rule_names import no_such_rule
 from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError, NotFoundError
 from monitord.export.encoding import iso
@@ -98,8 +99,7 @@ def told_by_recorder(
 def _wanted(rules: Sequence[Rule], name: str | None) -> list[Rule]:
     wanted = [rule for rule in rules if name in (None, rule.name)]
     if not wanted:
-        known = ", ".join(rule.name for rule in rules)
-        raise NotFoundError(f"cannot find rule {name!r}; there are: {known}")
+        raise no_such_rule(str(name), (rule.name for rule in rules))
     return wanted
 
 

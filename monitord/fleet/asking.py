@@ -12,22 +12,27 @@ from monitord.analytics.engine import Answer, Engine, Started, View, need_extra,
 from monitord.analytics.tables import TABLES
 from monitord.errors import MonitordError, UsageError
 from monitord.fleet.bucket import Bucket, Scope
-from monitord.fleet.questions import Question
+from monitord.fleet.questions import RULES, Question
 
 MEMORY_MB = 192
 DEADLINE_S = 60.0
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMED = 3
+_RULES_AT_MOST = 1000
 _NARROWER = "a later --since, or fewer hosts with --host"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An answer's rows by column, and what has to be said of it: files that were passed over."""
+    """An answer's rows by column, and what has to be said of it: files that were passed over.
+
+    `rules`: those that raised something then, on those hosts, where nothing was found of the rule asked for.
+    """
 
     columns: tuple[str, ...]
     rows: list[dict[str, Any]]
     notes: tuple[str, ...]
+    rules: tuple[str, ...] = ()
 
 
 def ask(bucket: Bucket, question: Question, scope: Scope, **values: Any) -> Found:
@@ -40,15 +45,23 @@ def ask(bucket: Bucket, question: Question, scope: Scope, **values: Any) -> Foun
     unknown = given.keys() ^ question.parameters
     if unknown - {"since", "until", "host"}:
         raise ValueError(f"invalid parameters of {question.name}: {', '.join(sorted(unknown))}")
-    parameters = {name: given[name] for name in question.parameters}
     with _engines(bucket, question.tables, bounded, is_ours=True) as engine_of:
         try:
-            found = _read(engine_of(is_thorough=False).ask(question.sql, parameters))
+            found = _answered(engine_of(is_thorough=False), question, given)
         except MonitordError:
-            found = _read(engine_of(is_thorough=True).ask(question.sql, parameters))
+            found = _answered(engine_of(is_thorough=True), question, given)
     if scope.until:
         return found
     return replace(found, notes=(*found.notes, *_ahead(bucket, question.tables, bounded)))
+
+
+def _answered(engine: Engine, question: Question, given: Mapping[str, Any]) -> Found:
+    found = _read(engine.ask(question.sql, {name: given[name] for name in question.parameters}))
+    if found.rows or not given.get("rule"):
+        return found
+    of_rules = {**given, "limit": _RULES_AT_MOST}
+    others = _read(engine.ask(RULES.sql, {name: of_rules[name] for name in RULES.parameters}))
+    return replace(found, rules=tuple(row["rule"] for row in others.rows))
 
 
 @contextmanager

@@ -7,13 +7,17 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from monitord.actions.lists import follow_recent
+from monitord.actions.workspace import Workspace
 from monitord.model import Cause, Hotspot, Incident, TriggerMetric
 from monitord.redaction.naming import display_name
 from monitord.storage import SQLiteProfileStore
+from monitord.storage.views import RecentFilter
 from tests.cli.conftest import Cli, make_incident
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -133,6 +137,22 @@ def test_a_rule_that_nobody_knows_is_told_with_those_there_are(
     assert all(rule in line for rule in (*RULES, "memory-leak")), line
     assert json.loads(here(command, "--rule", "nope", "--json").out) == []
     assert here(command, "--rule", "out-of-memory").code == 0
+    assert here(command, "--rule", "manual").code == 0  # an incident's own, though no rule's
+
+
+def test_who_follows_a_rule_that_nobody_knows_is_told_the_same_at_once(
+    stored: list[Incident], here: Cli, data_dir: Path, tmp_path: Path
+) -> None:
+    """It waited for ever for what can't come; a rule that only old incidents have is followed."""
+    answer = here("recent", "-f", "--rule", "nope")
+    assert answer == here("recent", "--rule", "nope", "--since", "2020-01-01")
+    nobody_recorded = here("recent", "-f", "--rule", "nope", "--data-dir", str(tmp_path / "empty"))
+    assert nobody_recorded.err.startswith("monitord: cannot find rule 'nope'; there are: cpu-hog, ")
+    assert nobody_recorded.code == 3
+    old = stored[0].alert.rule
+    (tmp_path / "others.toml").write_text('[[rules]]\nname = "mine"\nmetric = "cpu"\nabove = 90\n')
+    first = next(follow_recent(Workspace(data_dir, tmp_path / "others.toml"), RecentFilter(rule=old)))
+    assert {record.rule for record in first} == {old}
 
 
 @pytest.mark.parametrize(

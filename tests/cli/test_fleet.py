@@ -129,6 +129,25 @@ def test_sql_is_printed_for_another_engine_s_client(asked: Any, engine: str, mad
     assert (refused.code, "expected one of hosts, recent" in refused.err) == (2, True)
 
 
+@pytest.mark.parametrize("words", [["recent"], ["same"], ["query", "recent"]], ids=" ".join)
+def test_a_rule_that_nothing_was_raised_by_is_told_with_those_there_are(asked: Any, words: list[str]) -> None:
+    """It may have raised something at another time: the answer is empty, and no failure. Known ones say nothing."""
+
+    def of_rule(name: str) -> Answer:
+        chosen = [f"rule={name}"] if words[0] == "query" else ["--rule", name]
+        found: Answer = asked(*words, *chosen, "-S", SINCE, "-o", "json")
+        return found
+
+    there = [row["rule"] for row in json.loads(asked("query", "rules", "-S", SINCE, "-o", "json").out)]
+    answer = of_rule("no\x1bpe")
+    assert (answer.code, json.loads(answer.out)) == (0, [])
+    said = "cannot find rule 'no\\x1bpe' among what these hosts shipped of this time; there are: "
+    assert said in answer.err
+    assert all(rule in answer.err for rule in ("cpu-hog", "out-of-memory", *there))
+    assert "cannot find rule" not in of_rule("out-of-memory").err  # configured here, though it raised nothing
+    assert json.loads(asked("recent", "--rule", there[0], "-S", SINCE, "-o", "json").out)
+
+
 def test_one_host_at_a_moment(asked: Any) -> None:
     """Its machine, its processes, its incidents; a host that nobody heard of is not found."""
     words = ["--at", f"{LAST_DAY}T03:00:00Z", "--within", "2h"]

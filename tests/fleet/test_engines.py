@@ -32,6 +32,7 @@ from monitord.fleet.questions import (
     PROCESSES,
     QUESTIONS,
     RECENT,
+    RULES,
     SAME,
     Question,
 )
@@ -51,6 +52,8 @@ ASKED: list[tuple[Question, str, dict[str, Any]]] = [
     (HOT, "", {"function": HOTTER}),
     (SAME, "", {}),
     (SAME, "", {"window_s": 30, "hosts": 3}),
+    (RULES, "", {}),
+    (RULES, "host-00*", {"limit": 2}),
     (COMPARE, "", {}),
     (COMPARE, "", {"before": OLD, "process": pattern("svc*")}),
     (COMPARE, "", {"version": "9.9"}),

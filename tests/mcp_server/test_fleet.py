@@ -95,6 +95,16 @@ def test_what_was_passed_over_is_said_and_a_list_that_goes_on_too(asker: Asker, 
     assert EVERYWHERE in {row["what"] for row in asker.told("fleet_same", DAY)["rows"]}
 
 
+@pytest.mark.parametrize("tool", ["fleet_recent", "fleet_same"])
+def test_a_rule_that_nothing_was_raised_by_is_told_with_those_there_are(tool: str, asker: Asker) -> None:
+    told = asker.told(tool, {**DAY, "rule": "nope"})
+    assert told["rows"] == []
+    assert (
+        "cannot find rule 'nope' among what these hosts shipped of this time; there are: cpu-hog"
+        in told["trouble"]
+    )
+
+
 @pytest.mark.parametrize(
     ("tool", "words", "expected"),
     [

@@ -63,7 +63,7 @@ def test_the_four_questions_are_told_and_lead_to_each_other(
     visit(browser, server, f"fleet?{DAY}")
     assert browser.ask(NAVIGATION)[-1] == "Fleet"
     assert browser.ask(ROWS) == len(fleet.hosts)
-    assert "What was passed over" in browser.ask(TEXT)
+    assert "passed over" in browser.ask(TEXT)
     visit(browser, server, f"fleet?view=hot&{DAY}")
     assert browser.ask(ROWS) > 5
     visit(browser, server, f"fleet?view=same&{DAY}")
@@ -101,6 +101,8 @@ def test_a_filter_is_asked_with_enter_and_kept_in_the_address(browser: Chromium,
     assert seen == ["host-0005"]
     visit(browser, server, f"fleet?view=recent&host=nobody&{DAY}")
     assert "No incident matches" in browser.ask(TEXT)
+    visit(browser, server, f"fleet?view=recent&rule=nope&{DAY}")
+    assert "cannot find rule 'nope' among what these hosts shipped" in browser.ask(TEXT)
 
 
 @pytest.mark.parametrize("view", VIEWS)

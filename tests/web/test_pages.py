@@ -107,6 +107,9 @@ def test_the_list_narrows_by_each_filter_and_the_address_keeps_them(
     ):
         opened.visit(f"{server.url}?{words}")
         opened.wait(f"{ROWS} === {count} && (!{count} ? {TEXT}.includes('No incident matches') : true)")
+    opened.visit(f"{server.url}?rule=cpu-hgo")
+    opened.wait(f"{TEXT}.includes('No incident matches')")
+    assert "cannot find rule 'cpu-hgo'; there are: cpu-hog, " in opened.ask(TEXT)
     opened.visit(f"{server.url}?since=never")
     opened.wait("document.querySelector('[role=alert]')")
     assert "never" in opened.ask("document.querySelector('[role=alert]').innerText")

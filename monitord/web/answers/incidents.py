@@ -39,7 +39,7 @@ def listed(asked: Question) -> dict[str, Any]:
     """List incidents, newest first; with `after` only those stored since that row, to be put before them.
 
     A further page is asked for with `until`, and `offset` for those of that moment alone: reading past all
-    that was shown would take longer with each page.
+    that was shown would take longer with each page. `notes`: that nobody knows the rule which was asked for.
     """
     asked.only(*_FILTERS, "limit", "offset", "after")
     limit = asked.number("limit", 50, low=1, high=_MOST_ROWS)
@@ -59,7 +59,13 @@ def listed(asked: Question) -> dict[str, Any]:
     newest_id = lists.newest_id(asked.workspace)  # asked first: what comes in between is not lost
     found = list(islice(lists.recent(asked.workspace, wanted), offset, None))
     following = offset + limit if len(found) > limit else None
-    return {"rows": [_row(one) for one in found[:limit]], "next_offset": following, "newest_id": newest_id}
+    unknown = lists.rule_not_known(asked.workspace, wanted.rule) if not found and after < 0 else None
+    return {
+        "rows": [_row(one) for one in found[:limit]],
+        "next_offset": following,
+        "newest_id": newest_id,
+        "notes": [] if unknown is None else [str(unknown)],
+    }
 
 
 def _row(record: ProfileRecord) -> dict[str, Any]:

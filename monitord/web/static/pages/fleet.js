@@ -84,7 +84,7 @@ export async function render(root, params, api) {
   const wanted = Object.fromEntries(view.filters.map((each) => [each, params.query.get(each) ?? ""]));
   const said = el("p", { class: "quiet", role: "status" });
   const list = el("section", { class: "card", "aria-label": view.words });
-  const notes = el("section", { class: "card", "aria-label": "What was passed over", hidden: true });
+  const notes = el("section", { class: "card", "aria-label": "Notes", hidden: true });
   let asked = 0;
 
   const ask = () => {
@@ -113,7 +113,7 @@ export async function render(root, params, api) {
     if (!got.is_configured) return list.replaceChildren(unconfigured());
     said.textContent = `${got.rows.length === LIMIT ? "the first " : ""}${counted(got.rows.length, view.noun)}`;
     list.replaceChildren(table({ caption: prose(view.caption), columns: view.columns, rows: got.rows, open: true, empty: empty(view.nothing, "Widen the period, or take a filter away.") }));
-    notes.replaceChildren(el("h2", {}, "What was passed over"), el("ul", {}, got.notes.map((note) => el("li", {}, foreign(note)))));
+    notes.replaceChildren(el("h2", {}, "Notes"), el("ul", {}, got.notes.map((note) => el("li", {}, foreign(note)))));
     notes.hidden = !got.notes.length;
   }
   api.keys({ ...rowKeys(root), "/": () => filters.querySelector("input").focus() });

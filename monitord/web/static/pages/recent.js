@@ -80,13 +80,13 @@ export async function render(root, params, api) {
     remember(got.rows);
     shown = table({ caption: "Newest first; a row opens the incident", columns: COLUMNS, rows: [], open: true });
     put(got.rows);
-    list.replaceChildren(got.rows.length ? shown : nothing(), more, trouble);
+    list.replaceChildren(got.rows.length ? shown : nothing(got.notes), more, trouble);
     more.hidden = hasMore === null;
     tell();
   }
 
-  function nothing() {
-    if (filtered()) return empty("No incident matches", "Widen the period, or take a filter away.");
+  function nothing(notes) {
+    if (filtered()) return empty("No incident matches", ...(notes.length ? notes.map(foreign) : ["Widen the period, or take a filter away."]));
     return empty("Nothing went wrong yet", "When a process breaks a rule, it appears here by itself.", ["Try it: ", el("code", {}, "timeout 30 sh -c 'while :; do :; done'")]);
   }
 
