@@ -14,7 +14,7 @@ _NAMED, _LONGEST = 40, 80
 
 
 def unknown_rule(name: str | None, known: Iterable[str], where: str = "") -> NotFoundError | None:
-    """Return what to say of a rule that is none of those known; None: it is one, or none was asked for."""
+    """Return what to say of a rule that is not among those known; None: it is, or nobody asked for one."""
     names = list(known)
     if name is None or name in names or name in OURS:
         return None
