@@ -18,7 +18,7 @@ from monitord.model import counted
 from monitord.procfs import TICKS_PER_S
 from monitord.redaction import redact_name
 from monitord.stacks.family import Family, Member, member_at
-from monitord.stacks.life import Code
+from monitord.stacks.life import Code, Life
 from monitord.stacks.readings import PythonFrame
 
 FORMAT, VERSION = "monitord-ring", 1
@@ -86,15 +86,24 @@ class _Table:
 
 
 class CodePlaces:
-    """Which file lies at an address of one process."""
+    """Which file lay at an address of one process at a moment."""
 
-    def __init__(self, mappings: Iterable[Code]) -> None:
-        self._mappings = sorted(mappings)
+    def __init__(self, life: Life) -> None:
+        self._mappings = sorted(life.mappings)
         self._starts = [one.start for one in self._mappings]
+        self._hidden = life.hidden
+        self._turns = sorted({at_ns or 0 for one in life.hidden for at_ns in (one.from_ns, one.until_ns)})
 
-    def at(self, address: int) -> Code | None:
+    def turn(self, at_ns: int) -> int:
+        """The same number for moments between which nothing was mapped over other code."""
+        return bisect_right(self._turns, at_ns)
+
+    def at(self, address: int, at_ns: int) -> Code | None:
         index = bisect_right(self._starts, address) - 1
-        return self._mappings[index] if index >= 0 and address < self._mappings[index].end else None
+        if index >= 0 and address < self._mappings[index].end and self._mappings[index].from_ns <= at_ns:
+            return self._mappings[index]
+        hidden = (one for one in self._hidden if one.start <= address < one.end)
+        return next((one for one in hidden if one.from_ns <= at_ns < (one.until_ns or 0)), None)
 
 
 class DocumentBuilder:
@@ -105,7 +114,7 @@ class DocumentBuilder:
         self._python: dict[tuple[int, int], tuple[list[int], list[Sequence[PythonFrame]]]] = {}
         self._pythons: dict[int, bool] = {}
         self._code: dict[int, CodePlaces] = {}
-        self._chains: dict[tuple[int, bool, tuple[int, ...]], list[int]] = {}
+        self._chains: dict[tuple[int, int, bool, tuple[int, ...]], list[int]] = {}
         for at_ns, pid, tid, stack in readings:
             times, stacks = self._python.setdefault((pid, tid), ([], []))
             times.append(at_ns)
@@ -151,7 +160,7 @@ class DocumentBuilder:
     def _stack(self, at_ns: int, tid: int, member: Member, process: int, ips: Sequence[int]) -> list[int]:
         python = self._near(member.life.pid, tid, at_ns, member)
         is_python = python is not None or self._is_python(member, process)
-        key = (process, is_python, tuple(ips))
+        key = (process, self._places_of(member, process).turn(at_ns), is_python, tuple(ips))
         if key not in self._chains:  # most come again
             self._chains[key] = self._translated(member, process, is_python, ips)
         frames = self._chains[key]
@@ -172,7 +181,7 @@ class DocumentBuilder:
 
     def _places_of(self, member: Member, process: int) -> CodePlaces:
         if process not in self._code:
-            self._code[process] = CodePlaces(member.life.mappings)
+            self._code[process] = CodePlaces(member.life)
         return self._code[process]
 
     def _is_python(self, member: Member, process: int) -> bool:
@@ -199,14 +208,14 @@ class DocumentBuilder:
         return self._frame((name, file, line, None, kind), None)
 
     def _native(self, code: CodePlaces, process: int, ips: Sequence[int]) -> list[int]:
-        frames = [self._frame_at(code.at(at), process, at) for at in _calls(ips)]
+        frames = [self._frame_at(code.at(at, self._at_ns), process, at) for at in _calls(ips)]
         return frames[::-1] or [self._named(UNKNOWN)]
 
     def _below_python(self, code: CodePlaces, process: int, ips: Sequence[int]) -> list[int]:
         """One frame for the interpreter; then what an extension or the kernel did when Python called it."""
         found: list[int] = []
         for at in _calls(ips[: _LEAF_FRAMES_CAP + 1]):
-            mapped = code.at(at)
+            mapped = code.at(at, self._at_ns)
             if mapped is not None and _INTERPRETER.search(mapped.path):
                 return [self._named(f"[{_file_name(mapped.path)}]"), *found[::-1]]
             found.append(self._frame_at(mapped, process, at))

@@ -12,10 +12,14 @@ from monitord.perf_events import records
 SAME_START_NS = 20_000_000
 """/proc counts start times in ticks of 10 ms: two times of one start differ by less than two of them."""
 MAPPINGS_AT_MOST = 256
+_HIDDEN_AT_MOST = 32  # looked through for each address
 
 
 class Code(NamedTuple):
-    """A piece of a file that is mapped to be executed, at `start` to `end` in a process."""
+    """A piece of a file that is mapped to be executed, at `start` to `end` in a process.
+
+    It lies there since `from_ns` (0: since before anybody looked) until `until_ns` (None: still).
+    """
 
     start: int
     end: int
@@ -23,13 +27,20 @@ class Code(NamedTuple):
     device: int
     inode: int
     path: str
+    from_ns: int = 0
+    until_ns: int | None = None
+
+    def is_of_the_same(self, other: Code) -> bool:
+        """Whether that is the same piece of the same file at the same place."""
+        return self[:6] == other[:6]
 
 
 class Life(NamedTuple):
     """One program of one process. Times are CLOCK_BOOTTIME in ns; None: not known, or not yet.
 
     `began_ns` is the process's start, `exec_ns` the program's (None: the one it began with), `ended_ns` the
-    program's end, by an exec or with the process. An unknown name is empty.
+    program's end, by an exec or with the process. An unknown name is empty. `hidden` is code that another
+    piece was mapped over since: a plugin's, whose place the next one was given.
     """
 
     pid: int
@@ -39,10 +50,32 @@ class Life(NamedTuple):
     exec_ns: int | None
     ended_ns: int | None
     mappings: tuple[Code, ...]
+    hidden: tuple[Code, ...] = ()
 
     @property
     def from_ns(self) -> int:
         return self.exec_ns or self.began_ns or 0
+
+    def pieces(self) -> list[Code]:
+        """All code that is known of, in the order in which it came."""
+        return sorted((one._replace(until_ns=None) for one in (*self.hidden, *self.mappings)), key=_came_ns)
+
+    def code_at(self, at_ns: int) -> list[Code]:
+        """What lay there at that moment."""
+        hidden = [one._replace(until_ns=None) for one in self.hidden if at_ns < (one.until_ns or 0)]
+        return [one for one in (*hidden, *self.mappings) if one.from_ns <= at_ns]
+
+    def with_code(self, pieces: Iterable[Code]) -> Life:
+        """The same with this code, in the order in which it came: what is newer hides the older below it."""
+        kept: list[Code] = []
+        hidden: list[Code] = []
+        for one in list(pieces)[-4 * MAPPINGS_AT_MOST :]:
+            below = _below(kept, one)
+            if len(kept[below]) == 1 and kept[below][0].is_of_the_same(one):
+                continue
+            hidden += (each._replace(until_ns=one.from_ns) for each in kept[below])
+            kept[below] = [one]
+        return self._replace(mappings=tuple(kept), hidden=tuple(hidden[-_HIDDEN_AT_MOST:]))
 
 
 class Noted(NamedTuple):
@@ -105,15 +138,16 @@ def _told_lives(pid: int, told: bytes | bytearray) -> list[Life]:
         elif isinstance(record, records.Named):
             lives[-1] = lives[-1]._replace(name=record.name)
         else:
-            code[-1].append(Code(*record[2:]))
-    return [life._replace(mappings=newest(tuple(its))) for life, its in zip(lives, code, strict=True)]
+            code[-1].append(Code(*record[2:], from_ns=record.at_ns))
+    return [life.with_code(its) for life, its in zip(lives, code, strict=True)]
 
 
 def _merge(lives: list[Life], noted: Noted, pid: int) -> None:
     """What /proc said at a moment is of the life of that moment."""
     place = _place_of(lives, noted)
     if place is None:
-        lives.append(Life(pid, noted.parent_pid, noted.name, noted.start_ns, None, None, noted.code))
+        new = Life(pid, noted.parent_pid, noted.name, noted.start_ns, None, None, ())
+        lives.append(new.with_code(noted.code))
         return
     life = lives[place]
     began = noted.start_ns if life.began_ns is None else life.began_ns
@@ -121,8 +155,19 @@ def _merge(lives: list[Life], noted: Noted, pid: int) -> None:
         parent_pid=noted.parent_pid if life.parent_pid is None else life.parent_pid,
         name=life.name or noted.name,
         began_ns=began,
-        mappings=newest((*noted.code, *life.mappings)),
-    )
+    ).with_code(_with_noted(life, noted))
+
+
+def _with_noted(life: Life, noted: Noted) -> list[Code]:
+    """What was told, and what /proc showed. Where these differ a record was lost: nobody knows since when."""
+    older = [one for one in life.mappings if one.from_ns <= noted.at_ns]
+    found, contradicted = [], set()
+    for one in noted.code:
+        below = [each for each in older[_below(older, one)] if not each.is_of_the_same(one)]
+        contradicted.update(below)
+        found.append(one._replace(from_ns=noted.at_ns) if below else one)
+    found += (one for one in life.pieces() if one not in contradicted)
+    return sorted(found, key=_came_ns)
 
 
 def _place_of(lives: list[Life], noted: Noted) -> int | None:
@@ -145,15 +190,15 @@ def _joined(lives: list[Life]) -> list[Life]:
     return lives
 
 
-def newest(code: tuple[Code, ...]) -> tuple[Code, ...]:
-    """What still lies where it was mapped, by address: the newer hides the older below it."""
-    kept: list[Code] = []
-    for one in reversed(code[-4 * MAPPINGS_AT_MOST :]):
-        place = bisect(kept, one.start, key=_start)
-        is_over = place and kept[place - 1].end > one.start
-        if not is_over and not (place < len(kept) and kept[place].start < one.end):
-            kept.insert(place, one)
-    return tuple(kept)
+def _below(kept: list[Code], one: Code) -> slice:
+    """Where in a list by addresses those are that it overlaps; empty: where it belongs."""
+    first = bisect(kept, one.start, key=_start)
+    if first and kept[first - 1].end > one.start:
+        first -= 1
+    last = first
+    while last < len(kept) and kept[last].start < one.end:
+        last += 1
+    return slice(first, last)
 
 
 def _records_in(told: bytes | bytearray, *, with_code: bool = True) -> list[records.SideRecord]:
@@ -230,3 +275,7 @@ def _at_ns(record: records.SideRecord) -> int:
 
 def _start(code: Code) -> int:
     return code.start
+
+
+def _came_ns(code: Code) -> int:
+    return code.from_ns

@@ -34,7 +34,6 @@ from monitord.stacks.life import (
     has_ended,
     life_at,
     lives_in,
-    newest,
 )  # fmt: skip
 from monitord.stacks.rings import Rings
 
@@ -293,8 +292,8 @@ class Lives:
         parent = life_at(self._lives(life.parent_pid, depth - 1), life.began_ns)
         if parent is None:
             return life
-        code = newest((*parent.mappings, *life.mappings))
-        return life._replace(name=life.name or parent.name, mappings=code)
+        code = (*parent.code_at(life.began_ns), *life.pieces())
+        return life._replace(name=life.name or parent.name).with_code(code)
 
     def _noted_starts(self) -> list[tuple[int, int, int]]:
         """Starts that only /proc told, oldest first."""

@@ -85,17 +85,18 @@ class Taking:
         return builder.build(Span(crossed_ns, rings.rate_hz, rings.scope, losses, self.until_ns), notes)
 
     def _allowed(self, members: Sequence[Member]) -> tuple[Member, ...]:
-        return tuple(
-            member for member in members if self.permits(member.life.name, self._executable(member.life))
-        )
+        return tuple(member for member in members if self.permits(*self._who(member.life)))
 
-    def _executable(self, life: Life) -> str | None:
-        """Its program's file; None: not known, and who may be profiled is then decided without.
+    def _who(self, life: Life) -> tuple[str, str | None]:
+        """Its name and its program's file; empty and None: not known, and `permits` decides without.
 
-        After a loss it may be another one's: what was lost may have told of its program.
+        After a loss they may be another one's: what was lost may have told of its program.
         """
-        is_whole = self.lives.is_whole_since(life.from_ns)
-        return (executable_of(life) if is_whole else None) or executable_now(life)
+        if self.lives.is_whole_since(life.from_ns) and (executable := executable_of(life)) is not None:
+            return life.name, executable
+        if (now := who_lives(life)) is not None:
+            return now
+        return (life.name if self.lives.is_whole_since(life.from_ns) else ""), None
 
     def _losses(self, family: Family) -> dict[str, int]:
         """What could not be told of these processes; what the ring lost is everybody's."""
@@ -121,10 +122,10 @@ def executable_of(life: Life) -> str | None:
     return min(files).path if files else None
 
 
-def executable_now(life: Life) -> str | None:
-    """The same of a process that lives, by /proc."""
+def who_lives(life: Life) -> tuple[str, str | None] | None:
+    """Name and file of a process that lives, by /proc; None: it is gone, or another has its pid."""
     living = procfs.key_of(life.pid)
     if living is None or life.ended_ns is not None or life.began_ns is None:
         return None
     is_same = abs(start_ns(living, procfs.TICKS_PER_S) - life.began_ns) <= SAME_START_NS
-    return who_is(life.pid)[1] if is_same else None
+    return who_is(life.pid) if is_same else None

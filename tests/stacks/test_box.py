@@ -159,7 +159,7 @@ def test_who_may_not_be_profiled_leaves_nothing(make: Make, start: Any) -> None:
     assert len(box._stacks) == 0 or all(pid != key.pid for _, pid, _, _ in box._stacks.since(0, now_ns()))
 
 
-@pytest.mark.parametrize("denied", ["/no/such/program", os.path.realpath(sys.executable)])
+@pytest.mark.parametrize("denied", ["/no/such/program", "nobody", os.path.realpath(sys.executable)])
 def test_after_a_loss_a_program_is_told_by_proc_or_not_at_all(denied: str, make: Make, start: Any) -> None:
     """What was lost may have told that the process runs another program, which is denied, by now."""
     box = make(Consent(deny=(denied,)).permits)
@@ -167,7 +167,7 @@ def test_after_a_loss_a_program_is_told_by_proc_or_not_at_all(denied: str, make:
     living, ended = start("price_basket(60)"), start("price_basket(1)")
     keys = [key_of(one) for one in (living, ended)]
     ended.wait()
-    is_permitted = denied == "/no/such/program"
+    is_permitted = denied in ("/no/such/program", "nobody")
     wait_until(lambda: (taken(box, keys[1]) is not None) == is_permitted)
     wait_until(lambda: (taken(box, keys[0]) is not None) == is_permitted)
     lives = box._lives

@@ -102,6 +102,16 @@ def test_a_python_of_which_no_stack_was_read_is_not_told_in_the_interpreters_wor
     assert names(told) == [["[python3.11]"]]
 
 
+def test_code_that_was_mapped_over_has_the_samples_from_before() -> None:
+    """The same chain of addresses was one plugin's, then the next one's, and in between nobody's that is known."""
+    one, other = (Code(0x5000, 0x6000, 0, 5, 60 + n, f"/srv/{n}.so") for n in range(2))
+    pieces = (one._replace(from_ns=2 * S), other._replace(from_ns=20 * S))
+    life = a_life(mappings=()).with_code(pieces)
+    told = built(*((at * S, 7, 7, (0x5010,)) for at in (1, 10, 19, 20, 30)), life=life)
+    assert told is not None
+    assert names(told) == [["[unknown]"], ["0.so+10"], ["0.so+10"], ["1.so+10"], ["1.so+10"]]
+
+
 def test_a_native_programs_frames_are_places_in_files() -> None:
     """Return addresses lie behind the call; a file is told by device and inode."""
     native = a_life(mappings=(ZLIB, MADE))

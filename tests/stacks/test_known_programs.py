@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitord.stacks.asking import Asking
-from monitord.stacks.life import Code, Life, newest
+from monitord.stacks.life import Code, Life
 from monitord.stacks.readings import PythonStacks
 from monitord.stacks.taking import Taking, executable_of
 from tests.stacks.test_lives import Told, lives_of, tables_bytes
@@ -36,7 +36,7 @@ def test_a_program_with_hundreds_of_libraries_is_still_known_by_its_name_and_fil
 def test_of_a_process_with_more_code_than_is_noted_the_programs_file_stays() -> None:
     noted = [Code(0x400000 + n * 0x10000, 0x401000 + n * 0x10000, 0, 8, n + 1, f"/x/{n}") for n in range(256)]
     mapped = [one._replace(start=one.start << 20, end=one.end << 20, path="/late") for one in noted[1:99]]
-    found = newest((*noted, *mapped))
+    found = Life(7, 5, "x", 100, None, None, ()).with_code((*noted, *mapped)).mappings
     assert found[0].path == "/x/0"
     assert len(found) == 256 + 98
 

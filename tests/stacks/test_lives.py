@@ -68,17 +68,7 @@ def test_a_process_without_a_program_of_its_own_has_its_parents_code() -> None:
     lives = lives_of(told)
     [worker] = lives.of(8)
     assert (worker.name, worker.parent_pid, worker.ended_ns) == ("server", 7, 300)
-    paths = {code.path for code in worker.mappings}
-    assert {"/lib/early.so", "/lib/own.so"} <= paths
-
-
-def test_what_was_mapped_over_is_hidden() -> None:
-    told = Told()
-    told.exec(100, 7, "x")
-    told.map(110, 7, 0x5000, "/old.so", 0x2000)
-    told.map(120, 7, 0x6000, "/new.so", 0x2000)
-    [life] = lives_of(told).of(7)
-    assert [code.path for code in life.mappings] == ["/new.so"]
+    assert [code.path for code in worker.mappings] == ["/lib/early.so", "/lib/own.so"]
 
 
 def test_names_and_ends_of_threads_are_no_processes() -> None:
