@@ -22,6 +22,7 @@ from monitord.causes.leaves import MAPS_CAP_BYTES, Code, Names, Seen, code_in
 from monitord.causes.mappings import Region, group_of
 from monitord.causes.observed import Faults, OneBlock, fitting
 from monitord.perf_events import faults
+from monitord.perf_events.records import Mapped
 from monitord.procfs.memory import Memory
 from monitord.symbols.call_frames import walked
 from monitord.symbols.files import File
@@ -87,7 +88,8 @@ def read(pid: int, watched: str, regions: Sequence[Region]) -> Faults:
         rights.keep_only(())
         names = Names(code, {path: File(os.dup(file)) for path, file in files.items()}, {})
         opened.callback(names.close)
-        frames = {id(fault): _frames(fault, names) for _weight, fault in newest}
+        later = [one for ring in rings for one in ring.mapped]
+        frames = {id(fault): _frames(fault, names, later) for _weight, fault in newest}
     rows: defaultdict[tuple[str, Frames], list[float]] = defaultdict(lambda: [0.0, 0, 0, 0])
     for one in kept:
         row = rows[one.group, frames[id(one.fault)]]
@@ -190,11 +192,14 @@ def _mostly_between(times: Sequence[tuple[int, float]]) -> tuple[float, float]:
     return begin / _NS_PER_S, end / _NS_PER_S
 
 
-def _frames(fault: faults.Fault, names: Names) -> Frames:
+def _frames(fault: faults.Fault, names: Names, mapped: Iterable[Mapped]) -> Frames:
+    """Its stack, to where other code lay than does now."""
+    later = [one for one in mapped if one.at_ns > fault.at_ns]
     found: list[tuple[str, str]] = []
     for at in walked(fault.registers, fault.stack, names.row_at):
         frame = names.name_of(at)
-        if frame is None or len(found) == _FRAMES_KEPT:
+        is_other = any(one.start <= at < one.end for one in later)
+        if frame is None or is_other or len(found) == _FRAMES_KEPT:
             break
         found.append((frame[0] or names.start_of(at), frame[1]))
     return tuple(found)

@@ -69,24 +69,36 @@ class Code:
     path: str
 
 
-Chains = Counter[tuple[int, tuple[int, ...]]]
-"""How often each chain of addresses, leaf first, was seen in each thread."""
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """How often each chain of addresses, leaf first, was seen in each thread; what lay where before that."""
+
+    chains: Counter[tuple[int, tuple[int, ...]]]
+    code: Sequence[Code]
+    image: tuple[int, int] | None
 
 
-def sample_leaves(pid: int, seconds: float = _SECONDS) -> Chains | str:
+def sample_leaves(pid: int, seconds: float = _SECONDS) -> Sampled | str:
     """Sample, which takes so long; the reason in words where the kernel grants no samples."""
     try:
-        return _sampled(pid, seconds)
+        image, code = procfs.image_of(pid), _code_of(pid)
+        return Sampled(_sampled(pid, seconds), code, image)
     except OSError as error:
         return error.strerror or "the kernel grants no samples"
 
 
-def name_leaves(pid: int, found: Chains | str) -> dict[str, Any]:
-    """The samples with names; `refused` says why there are none. Afterwards this process has no rights."""
-    if isinstance(found, str):
-        return {"refused": found}
-    seen = Seen(pid)
-    code = code_in(procfs.read(procfs.path(pid, "maps"), MAPS_CAP_BYTES))
+def name_leaves(pid: int, sampled: Sampled | str) -> dict[str, Any]:
+    """The samples with names; `refused` says why there are none. Afterwards this process has no rights.
+
+    Named is what lies where it lay before: an exec, or the next plugin, may have come in between.
+    """
+    if isinstance(sampled, str):
+        return {"refused": sampled}
+    found, seen = sampled.chains, Seen(pid)
+    earlier = frozenset(sampled.code)
+    code = [one for one in _code_of(pid) if one in earlier]
+    if procfs.image_of(pid) != sampled.image:
+        return {"refused": "it became another program meanwhile"}
     kernel = _kernel_names({at for _thread, chain in found for at in chain if at >= records.KERNEL})
     names = {thread: procfs.text(procfs.path(pid, f"task/{thread}/comm"), 64) for thread, _ in found}
     with opened_code(seen) as files, ExitStack() as opened:
@@ -104,7 +116,7 @@ def name_leaves(pid: int, found: Chains | str) -> dict[str, Any]:
     }
 
 
-def _sampled(pid: int, seconds: float) -> Chains:
+def _sampled(pid: int, seconds: float) -> Counter[tuple[int, tuple[int, ...]]]:
     """Raises OSError when no thread can be sampled."""
     attributes = perf_event.stack_attributes(RATE_HZ, _FRAMES + 2)
     user_only = perf_event.stack_attributes(RATE_HZ, _FRAMES + 2, user_only=True)
@@ -119,7 +131,7 @@ def _sampled(pid: int, seconds: float) -> Chains:
         if not rings and refusal is not None:
             raise refusal
         time.sleep(seconds)
-        found: Chains = Counter()
+        found: Counter[tuple[int, tuple[int, ...]]] = Counter()
         for ring in rings:
             for _at, _pid, thread, chain in records.samples(ring.whole()):
                 found[thread, chain[:_FRAMES]] += 1
@@ -153,6 +165,10 @@ def _ran_ns(pid: int) -> dict[int, int]:
         with suppress(OSError, ValueError, IndexError):
             found[thread] = int(procfs.read(procfs.path(pid, f"task/{thread}/schedstat"), 256).split()[0])
     return found
+
+
+def _code_of(pid: int) -> list[Code]:
+    return code_in(procfs.read(procfs.path(pid, "maps"), MAPS_CAP_BYTES))
 
 
 def code_in(maps: bytes) -> list[Code]:

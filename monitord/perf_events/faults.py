@@ -55,7 +55,8 @@ class Fault:
 
 def _attributes(period: int, is_followed: bool, *, user_only: bool) -> bytes:
     kinds = perf_event.SAMPLE_TID | perf_event.SAMPLE_TIME | _ADDRESS | _REGISTERS | _STACK
-    flags = perf_event.COMM | perf_event.COMM_EXEC | (perf_event.EXCLUDE_KERNEL if user_only else 0)
+    flags = perf_event.COMM | perf_event.COMM_EXEC | perf_event.MMAP | perf_event.MMAP2
+    flags |= perf_event.EXCLUDE_KERNEL if user_only else 0
     fields = bytearray(perf_event.event_attributes(_MINOR_FAULTS, period, kinds, flags))
     struct.pack_into("=QI", fields, _REGISTERS_AT, _WANTED, _STACK_BYTES)
     return perf_event.inherited_by_threads(bytes(fields)) if is_followed else bytes(fields)
@@ -212,6 +213,8 @@ class Read:
     weight: float
     changed_ns: int
     """When the process ran another program for the last time; 0: not known of."""
+    mapped: Sequence[records.Mapped] = ()
+    """Code that was mapped meanwhile: what ran there before was other code."""
 
 
 def read(told: str, pid: int) -> tuple[int, list[Read]]:
@@ -240,15 +243,14 @@ def _read(size: int, numbers: Sequence[int], period: int, pid: int) -> tuple[Rea
     found = list(faults_in(data, pid))
     weight = counted / len(found) if found and is_whole else float(period)
     sampled = period * len(found) if is_whole else counted
-    return Read(found, counted, sampled, weight, _last_exec(data)), is_whole
-
-
-def _last_exec(data: bytes) -> int:
-    for _at_ns, _pid, record in records.raw_side_records(data):
-        said = records.side_record(record)
-        if isinstance(said, records.Named) and said.is_exec:
-            return said.at_ns
-    return 0
+    told = [
+        records.side_record(record)
+        for _at_ns, whose, record in records.raw_side_records(data)
+        if whose == pid
+    ]
+    execs = (one.at_ns for one in told if isinstance(one, records.Named) and one.is_exec)
+    mapped = tuple(one for one in told if isinstance(one, records.Mapped))
+    return Read(found, counted, sampled, weight, max(execs, default=0), mapped), is_whole
 
 
 def faults_in(data: bytes, pid: int) -> Iterator[Fault]:

@@ -26,8 +26,8 @@ _WAKES_AT, _CLOCK_AT, _MAX_STACK_AT = 48, 92, 108
 _TYPE_SOFTWARE, _CPU_CLOCK, _DUMMY = 1, 0, 9
 SAMPLE_TID, SAMPLE_TIME, _SAMPLE_CALLCHAIN = 1 << 1, 1 << 2, 1 << 5
 _INHERIT, EXCLUDE_KERNEL, _EXCLUDE_IDLE = 1 << 1, 1 << 5, 1 << 7
-_MMAP, COMM, _FREQUENCY, _TASK, _SAMPLE_ID_ALL = 1 << 8, 1 << 9, 1 << 10, 1 << 13, 1 << 18
-_MMAP2, COMM_EXEC, _USE_CLOCK, _WRITE_BACKWARD = 1 << 23, 1 << 24, 1 << 25, 1 << 27
+MMAP, COMM, _FREQUENCY, _TASK, _SAMPLE_ID_ALL = 1 << 8, 1 << 9, 1 << 10, 1 << 13, 1 << 18
+MMAP2, COMM_EXEC, _USE_CLOCK, _WRITE_BACKWARD = 1 << 23, 1 << 24, 1 << 25, 1 << 27
 _INHERIT_THREAD = 1 << 35  # Linux 5.13
 _CLOCK_BOOTTIME = 7  # the clock of a process' start time, also where a machine sleeps
 
@@ -55,7 +55,7 @@ def stack_attributes(rate_hz: int, max_frames: int = MAX_FRAMES, *, user_only: b
 
 def side_attributes(*, user_only: bool = False) -> bytes:
     """Who lived where: code that is mapped, names, programs, starts, ends. Half a ring wakes who polls it."""
-    flags = _MMAP | _MMAP2 | COMM | COMM_EXEC | _TASK | (EXCLUDE_KERNEL if user_only else 0)
+    flags = MMAP | MMAP2 | COMM | COMM_EXEC | _TASK | (EXCLUDE_KERNEL if user_only else 0)
     return event_attributes(_DUMMY, 0, SAMPLE_TID | SAMPLE_TIME, flags)
 
 

@@ -1,6 +1,7 @@
 """Page faults seen while a rule is armed: the function that brings memory in is named, or nobody is.
 
 Programs in C and C++ without frame pointers. Rings, the child that reads them, and the explainer are real.
+More than 400 lines: most are programs.
 """
 
 from __future__ import annotations
@@ -266,6 +267,39 @@ int main(int count, char **words) {
         finally:
             watch.close()
     assert seen["faults"]["stacks"] == []
+
+
+def test_a_plugin_that_was_unloaded_is_not_told_by_the_name_of_the_next_one(
+    built: Callable[..., str], tmp_path: Path, require_tool: Tool
+) -> None:
+    """Both lay at one address: the first filled the memory, the second did nothing."""
+    for name in ("first", "second"):
+        source = tmp_path / f"{name}.c"
+        source.write_text(
+            "#include <stdlib.h>\n#include <string.h>\n"
+            f"__attribute__((noinline)) void {name}_fill(void **kept) {{ *kept = malloc(3000); memset(*kept, 1, 3000); }}\n"
+            f"void run(void **kept, int count) {{ for (int n = 0; n < count; n++) {name}_fill(kept + n); }}\n"
+        )
+        words = [
+            require_tool("gcc"),
+            "-O2",
+            "-shared",
+            "-fPIC",
+            "-o",
+            str(tmp_path / f"{name}.so"),
+            str(source),
+        ]
+        subprocess.run(words, check=True)
+    text = """
+#include <dlfcn.h>
+static void use(char *file, int count) { void *plugin = dlopen(file, RTLD_NOW); ((void (*)(void **, int))dlsym(plugin, "run"))(kept, count);
+  if (count) dlclose(plugin); }
+int main(void) { step(); use("FOLDER/first.so", 9000); use("FOLDER/second.so", 0); step(); }
+"""
+    with running([built(text.replace("FOLDER", str(tmp_path)), "gcc", "-ldl")]) as program:
+        cause = grown(program)
+    assert "second_fill" not in cause.sentence, cause
+    assert not any("second_fill" in told for _name, told in cause.evidence), cause
 
 
 @pytest.mark.parametrize("count", [30, 3000])

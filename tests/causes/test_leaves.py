@@ -85,3 +85,38 @@ def test_the_observer_gives_up_its_rights_before_it_reads_the_targets_files(tmp_
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root)
     assert int(done.stdout, 16) == 0, done.stderr
+
+
+EXECS = """
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+volatile unsigned long sink;
+__attribute__((noinline)) void OWN_NAME(void) { clock_t until = clock() + CLOCKS_PER_SEC / 20; while (clock() < until) for (int i = 0; i < 100000; i++) sink += i; }
+int main(int count, char **words) { alarm(60); OWN_NAME(); execl(words[2], words[2], words[2], words[1], (char *)0); }
+"""
+
+
+def test_what_ran_before_an_exec_has_no_name_of_what_runs_now(
+    tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    """Two programs at the same addresses execute each other: a name would be the other one's in half of all."""
+    programs = [str(tmp_path / name) for name in ("one", "other")]
+    for program in programs:
+        Path(f"{program}.c").write_text(EXECS)
+        words = [
+            require_tool("gcc"),
+            "-O1",
+            "-no-pie",
+            f"-DOWN_NAME=burn_{Path(program).name}",
+            "-o",
+            program,
+            f"{program}.c",
+        ]
+        subprocess.run(words, check=True)
+    with subprocess.Popen([programs[0], *programs]) as process:
+        leaves = observed(process.pid)["leaves"]
+        process.kill()
+    assert isinstance(leaves, dict)
+    assert "stacks" not in leaves
+    assert leaves["refused"]
