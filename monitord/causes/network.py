@@ -51,7 +51,7 @@ def observe(pid: int, start_ticks: int) -> dict[str, Any]:
     rates = _rates(inodes, asker)
     held = holders.holders(rates)
     began_s, before = time.monotonic(), sockdiag.look([asker])
-    owners = holders.owners(held, {inode: sum(both) for inode, both in rates.items()}, WATCH_S, doubts=True)
+    owners = holders.owners(held, rates, WATCH_S, doubts=True)
     over_s = time.monotonic() - began_s
     time.sleep(max(0.0, WATCH_S - over_s))
     after, over_s = sockdiag.look([asker]), time.monotonic() - began_s

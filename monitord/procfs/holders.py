@@ -29,24 +29,30 @@ _THREADS_AT_MOST = 64
 _THREADS_COUNTED = 4000
 _LINKS_AT_MOST = 400_000  # 2 µs each
 _PROCESSES_AT_MOST = 64
-_MOVING_CALLS: Mapping[str, frozenset[int]] = {
-    # read write readv writev sendfile sendto recvfrom sendmsg recvmsg splice recvmmsg sendmmsg
-    "x86_64": frozenset((0, 1, 19, 20, 40, 44, 45, 46, 47, 275, 299, 307)),
-    "aarch64": frozenset((63, 64, 65, 66, 71, 206, 207, 211, 212, 76, 243, 269)),
+_A_PART = 1 - _DECIDED
+_SENDING: Mapping[str, frozenset[int]] = {  # write writev sendfile sendto sendmsg sendmmsg
+    "x86_64": frozenset((1, 20, 40, 44, 46, 307)),
+    "aarch64": frozenset((64, 66, 71, 206, 211, 269)),
 }
+_RECEIVING: Mapping[str, frozenset[int]] = {  # read readv recvfrom recvmsg splice recvmmsg
+    "x86_64": frozenset((0, 19, 45, 47, 275, 299)),
+    "aarch64": frozenset((63, 65, 207, 212, 76, 243)),
+}
+Moved = tuple[float, float]
+"""Bytes that were sent and received."""
 
 
 @dataclass(slots=True)
 class Activity:
     """What a process did meanwhile: looks that met it moving bytes, its time on CPUs, and that in the kernel.
 
-    `at` are the looks by descriptor.
+    `at` are the looks by descriptor, and whether it sent.
     """
 
     hits: int = 0
     run_ns: int = 0
     system_ticks: int = 0
-    at: Counter[int] = field(default_factory=Counter)
+    at: Counter[tuple[int, bool]] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -86,10 +92,12 @@ def activity(held: Mapping[int, set[int]], over_s: float) -> dict[int, Activity]
     looked_at = dict(list(held.items())[:_PROCESSES_AT_MOST])
     seen = {pid: Activity() for pid in looked_at}
     before = {pid: (_run_ns(pid), _system_ticks(pid)) for pid in looked_at}
-    moving = _MOVING_CALLS.get(platform.machine(), frozenset())
+    sending, receiving = (of.get(platform.machine(), frozenset()) for of in (_SENDING, _RECEIVING))
     for _ in range(_LOOKS):
         for pid, used in looked_at.items():
-            seen[pid].at.update(one for call, one in _calls(pid) if call in moving and one in used)
+            met = ((call, one) for call, one in _calls(pid) if one in used)
+            moving = ((one, call in sending) for call, one in met if call in sending | receiving)
+            seen[pid].at.update(moving)
         time.sleep(over_s / _LOOKS)
     for pid, did in seen.items():
         run_ns, system_ticks = before[pid]
@@ -121,12 +129,13 @@ def chosen(seen: Mapping[int, Activity], moved_bytes: float = 0.0) -> tuple[int,
 
 
 def owners(
-    held: Held, rates: Mapping[int, float] | None = None, over_s: float = LOOK_S, *, doubts: bool = False
+    held: Held, rates: Mapping[int, Moved] | None = None, over_s: float = LOOK_S, *, doubts: bool = False
 ) -> Owners:
     """The process that uses each socket; and of those that several share undecided, all of them.
 
-    `rates` are bytes per second by inode, where they are known. `doubts`: who is seen to hold one alone is
-    looked at, too. A thread with descriptors of its own, and io_uring, hold sockets that nobody sees.
+    `rates` are bytes per second, sent and received, by inode, where they are known. `doubts`: who is seen
+    to hold one alone is looked at, too. A thread with descriptors of its own, and io_uring, hold sockets that
+    nobody sees.
     """
     found = Owners()
     several = {inode: by for inode, by in held.items() if len(by) > 1 or doubts}
@@ -139,7 +148,8 @@ def owners(
             used.setdefault(pid, set()).update(theirs)
     seen = activity(used, over_s) if used else {}
     for inode, by in several.items():
-        choice = _choice(by, seen, (rates or {}).get(inode, 0.0) * over_s)
+        sent, received = (rates or {}).get(inode, (0.0, 0.0))
+        choice = _choice(by, seen, (sent * over_s, received * over_s))
         if choice is None and len(by) == 1:
             continue
         if choice is None:
@@ -152,17 +162,30 @@ def owners(
 
 
 def _choice(
-    by: Mapping[int, set[int]], seen: Mapping[int, Activity], moved_bytes: float
+    by: Mapping[int, set[int]], seen: Mapping[int, Activity], moved: Moved
 ) -> tuple[int, bool] | None:
-    """Of those that hold one socket, by what was seen at that socket; None also if one was not looked at."""
+    """Of those that hold one socket, by what was seen at that socket; None also if one was not looked at.
+
+    Who waits in a read did not send. Where much went both ways, one process must have moved both.
+    """
     if not by.keys() <= seen.keys():
         return None
-    theirs = {
-        pid: Activity(sum(seen[pid].at[one] for one in used), seen[pid].run_ns, seen[pid].system_ticks)
-        for pid, used in by.items()
-    }
-    choice = chosen(theirs, moved_bytes)
-    return (choice[0], theirs[choice[0]].hits > 0) if choice and len(by) == 1 else choice
+    ways = [(True, moved[0]), (False, moved[1])]
+    ways = [(is_sent, part) for is_sent, part in ways if part >= _A_PART * sum(moved)]
+    each = [{pid: _at(seen[pid], used, is_sent) for pid, used in by.items()} for is_sent, _part in ways]
+    choices = [chosen(theirs, part) for theirs, (_is_sent, part) in zip(each, ways, strict=True)]
+    found = {choice[0] if choice else None for choice in choices}
+    pid = found.pop()
+    if pid is None or found:
+        return None
+    if len(by) == 1:
+        return pid, any(theirs[pid].hits for theirs in each)
+    return pid, all(choice is not None and choice[1] for choice in choices)
+
+
+def _at(did: Activity, used: Iterable[int], is_sent: bool) -> Activity:
+    """What it did, with the looks that met it sending at these descriptors, or receiving."""
+    return Activity(sum(did.at[one, is_sent] for one in used), did.run_ns, did.system_ticks)
 
 
 def hidden_count() -> int:

@@ -55,6 +55,18 @@ def busy(before: Mapping[int, int], after: Mapping[int, int], over_s: float) -> 
     return {inode: rate for inode, rate in rates.items() if rate >= _FEWEST_BYTES_PER_S}
 
 
+def _both_ways(
+    inodes: Iterable[int], before: sockdiag.Sockets, after: sockdiag.Sockets, over_s: float
+) -> dict[int, held_by.Moved]:
+    """Bytes per second that each socket sent and received; a new one counts from nothing."""
+    found = {}
+    for inode in inodes:
+        now, then = after.tcp[inode], before.tcp.get(inode)
+        sent, received = (then.sent_bytes, then.received_bytes) if then else (0, 0)
+        found[inode] = ((now.sent_bytes - sent) / over_s, (now.received_bytes - received) / over_s)
+    return found
+
+
 def by_process(rates: Mapping[int, float], owner_of: Mapping[int, int]) -> list[Row]:
     """Rows (pid, start ticks, name, bytes/s), busiest first; sockets without an owner are left out."""
     sums: dict[int, float] = {}
@@ -69,7 +81,7 @@ def answer(before: Moment, after: Moment, closed: Mapping[int, int]) -> dict[str
     """What is printed; see the top."""
     over_s = max(after.at_s - before.at_s, 1e-3)
     rates = busy(before.sockets.moved(), after.sockets.moved(), over_s)
-    owners = held_by.owners(held_by.holders(rates), rates)
+    owners = held_by.owners(held_by.holders(rates), _both_ways(rates, before.sockets, after.sockets, over_s))
     owner_of, shared = owners.by_inode, owners.shared
     talkers = by_process(rates, owner_of)
     carried = (after.bytes_by_namespace[0] - before.bytes_by_namespace[0]) / over_s

@@ -62,3 +62,23 @@ os.close(client.fileno())
 print("ready", os.getpid(), child, address[1], flush=True)
 """
 )
+
+# One sends, the other waits for answers at the same socket and gets a few bytes now and then.
+SPLIT = """
+import os, signal, socket, time
+signal.alarm(120)
+server = socket.create_server(("127.0.0.1", 0))
+if os.fork() == 0:
+    far, count = server.accept()[0], 0
+    while True:
+        count += len(far.recv(1 << 16))
+        if count > 20_000: count = 0; far.sendall(b"received")
+client = socket.create_connection(server.getsockname())
+def send():
+    while True: client.sendall(b"x" * 16_384); time.sleep(0.004)
+def read():
+    while client.recv(100): sum(range(500))
+sender, reader = os.fork() or send(), os.fork() or read()
+print("ready", sender, reader, flush=True)
+os.wait()
+"""

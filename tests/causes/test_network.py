@@ -17,7 +17,7 @@ from monitord.causes import OBSERVED_BYTES, network
 from monitord.causes.facts import Facts
 from monitord.model import Alert, Cause, ProcessKey, Threshold, TriggerMetric
 from tests.causes.conftest import Run, ticks
-from tests.causes.talking import FAR, HEAD, HIDDEN, PREFORK, SHARED
+from tests.causes.talking import FAR, HEAD, HIDDEN, PREFORK, SHARED, SPLIT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sock_diag is Linux's")
 BURNS = "a child of a parent that burns CPU"
@@ -100,6 +100,16 @@ def test_who_seems_to_hold_a_socket_alone_is_not_said_to_have_moved_its_bytes_fo
 
 def links_of(pid: int) -> list[str]:
     return [os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir()]  # noqa: PTH115 - of a socket
+
+
+def test_who_waits_for_answers_did_not_send(run: Run) -> None:
+    """It is met in a read of that socket in each look, and the sender in none: it sleeps in between."""
+    _, (sender, reader) = run(SPLIT)
+    for pid in (sender, reader):
+        cause = cause_of(pid)
+        assert " to 127.0.0.1:" in cause.sentence, cause
+        mover = cause.sentence.partition("moved by")[2].partition(";")[0]
+        assert mover == "" or f"(pid {sender})" in mover
 
 
 def test_of_a_prefork_server_the_worker_that_received_is_named(run: Run) -> None:

@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from monitord.procfs.holders import Activity, Owners, chosen, holders, owners
+from monitord.procfs.holders import Activity, Owners, _choice, chosen, holders, owners
 from monitord.sampling import Sampler, key_of
 from monitord.sampling.network import parse_answer, parse_nettop
 from monitord.sampling.sockets import busy, by_process
@@ -308,3 +309,22 @@ def test_a_part_is_not_the_doing_of_one() -> None:
     assert chosen({1: Activity(0, 50), 2: Activity(0, 50)}) is None
     assert chosen({1: Activity(), 2: Activity()}) is None
     assert chosen({}) is None
+
+
+def test_who_is_met_receiving_sent_nothing() -> None:
+    """Of two that hold a socket one is met in a read each time; where much went both ways, one did both."""
+    held = {1: {5}, 2: {6}}
+    reads = {
+        1: Activity(9, 10**7, at=Counter({(5, False): 9})),
+        2: Activity(1, 10**7, at=Counter({(6, True): 1})),
+    }
+    assert _choice(held, reads, (1e6, 100.0)) == (2, True)
+    assert _choice(held, reads, (100.0, 1e6)) == (1, True)
+    assert _choice(held, reads, (1e6, 1e6)) is None
+    assert _choice({1: {5}}, reads, (1e6, 100.0)) == (1, False), (
+        "it alone is seen to hold it, and was not met sending"
+    )
+    assert _choice({1: {5}}, reads, (100.0, 1e6)) == (1, True)
+    both = {1: Activity(9, 10**7, at=Counter({(5, False): 9, (5, True): 3})), 2: Activity(0, 10**7)}
+    assert _choice(held, both, (1e6, 1e6)) == (1, True)
+    assert _choice({1: {5}, 3: {7}}, reads, (1e6, 0.0)) is None, "one was not looked at"
