@@ -9,6 +9,7 @@ from typing import Any
 from monitord.causes.facts import Facts
 from monitord.causes.frame_classes import (
     ALLOCATION,
+    BEGINNINGS,
     FAULTS,
     GC,
     IDLE,
@@ -39,6 +40,8 @@ _IDLE_SHARE = 0.05  # of one core
 _WAITING_SHARE = 0.3
 _CHILDREN = 0.6  # of all CPU, its own and its ended children's
 _SWITCHES_PER_S = 2000
+_STARTS_BESIDE = 0.1  # of what threads and processes need alike
+_OWN = 0.5  # of a core, and of what is known of where that goes
 
 _WHAT: Mapping[str, str] = {
     GC: "goes to collecting garbage",
@@ -112,7 +115,18 @@ def _seen(facts: Facts) -> _Seen:
     profile = next(iter(_running(facts)), None)
     before, after = _part(facts.before, "usage"), _part(facts.after, "usage")
     stacks, hints = context_shares(profile, facts.hotspots) if profile else (Shares(), Shares())
-    return _Seen(_leaves(facts), stacks, hints, usage_between(before, after), _states(after))
+    usage = usage_between(before, after)
+    leaves = _leaves(facts)
+    has_children = max(stacks.share(STARTS), hints.share(STARTS)) > 0 or (
+        usage is not None and usage.has_children
+    )
+    leaves.settle(BEGINNINGS, STARTS if has_children or _starts_processes(leaves) else KERNEL)
+    return _Seen(leaves, stacks, hints, usage, _states(after))
+
+
+def _starts_processes(leaves: Shares) -> bool:
+    """Whether so much is for processes alone that what is done for threads, too, is for them."""
+    return leaves.share(STARTS) >= _STARTS_BESIDE * leaves.share(BEGINNINGS)
 
 
 def _part(observation: Mapping[str, Any] | None, name: str) -> Mapping[str, Any] | None:
@@ -152,11 +166,18 @@ def _of_children(seen: _Seen, rows: list[tuple[str, str]]) -> Cause | None:
     if usage is None or usage.seconds <= 0 or usage.children_s < 0.1:
         return None
     share = usage.children_s / (usage.children_s + usage.cpu_s)
-    if share < _CHILDREN:
+    if share < _CHILDREN or (usage.cpu_s >= _OWN * usage.seconds and _does_something_else(seen)):
         return None
     sentence = f"its ended children used {share:.0%} of the CPU that it and they used".replace("%", " %")
     confidence: Confidence = "certain" if share >= _SURE else "likely"
     return Cause(STARTS, _for_function(sentence, seen), confidence, None, None, tuple(rows))
+
+
+def _does_something_else(seen: _Seen) -> bool:
+    """Whether its own CPU goes to work of its own: what a child used in all its life comes when it ends."""
+    if seen.samples < _FEW or seen.leaves.share(KERNEL) >= _OWN:
+        return False
+    return max(shares.share(STARTS) for shares in (seen.leaves, seen.facts, seen.hints)) < _STARTS_BESIDE
 
 
 def _at_rest(facts: Facts, seen: _Seen, rows: list[tuple[str, str]]) -> Cause | None:

@@ -14,12 +14,14 @@ LOOP, GC, REGEX, SERIAL, LOCK, IO_WAIT = (
     "tight loop", "garbage collection", "regular expression", "serialisation", "lock", "I/O wait",
 )  # fmt: skip
 FAULTS, ALLOCATION, STARTS, KERNEL, IDLE = "page faults", "allocation", "process starts", "kernel", "idle"
+BEGINNINGS = "starts of threads or processes"
+"""No class: what the kernel does for both. Who sees processes started counts it to STARTS, else to KERNEL."""
 
 _NAME = 120
 _CPYTHON, _JVM, _RUBY, _PHP, _PERL, _LIBC = (
     re.compile(expression)
     for expression in (
-        r"(lib)?python[23]?[0-9.]*[a-z]*(\.so.*)?$|.*\.(cpython-\d|abi3)",
+        r"(lib)?python[23]?[0-9.]*[a-z]*(\.so.*)?$|_(json|pickle|csv|elementtree|sre)\.cpython-\d|pyexpat\.",
         r"libjvm",
         r"(lib)?ruby",
         r"(lib)?php",
@@ -142,9 +144,12 @@ _KERNEL: tuple[tuple[str, re.Pattern[str]], ...] = (
         mem_cgroup_\w*charge|_*(x64_sys_|vm_)m(un)?map|do_vmi_munmap|exit_mmap
     """)),
     (STARTS, _names(r"""
-        _*(do_|x64_)?sys_(clone|fork|vfork|execve|exit|wait4)|kernel_clone|dup_mm(ap)?|_*do_execve|bprm_|
-        copy_(process|mm|page_range|pte_range|present_ptes)|begin_new_exec|load_elf_|elf_map|do_exit|exit_mm$|
-        do_group_exit|wait_task_zombie|release_task|do_wait
+        _*(do_|x64_)?sys_(fork|vfork|execve|exit_group|wait4|waitid)|dup_mm(ap)?|_*do_execve|bprm_|
+        copy_(mm|page_range|pte_range|present_ptes)|begin_new_exec|load_elf_|elf_map|exit_mm$|
+        do_group_exit|wait_task_zombie|do_wait$|wait_for_vfork
+    """)),
+    (BEGINNINGS, _names(r"""
+        _*(do_|x64_)?sys_(clone|exit)|kernel_clone|copy_process|do_exit|release_task
     """)),
     (LOCK, _names(r"""
         _*(x64_sys_)?futex_|do_futex|_*x64_sys_futex|native_queued_spin_lock|osq_lock|

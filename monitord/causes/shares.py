@@ -56,6 +56,11 @@ class Shares:
     def share(self, word: str) -> float:
         return self.by_class.get(word, 0.0) / self.total if self.total else 0.0
 
+    def settle(self, word: str, meant: str) -> None:
+        """What was counted under a word is of this class."""
+        if word in self.by_class:
+            self.by_class[meant] += self.by_class.pop(word)
+
     @property
     def named_share(self) -> float:
         return self.named / self.total if self.total else 0.0

@@ -87,6 +87,11 @@ class Usage:
     def cpu_s(self) -> float:
         return self.user_s + self.system_s
 
+    @property
+    def has_children(self) -> bool:
+        """Whether processes that it started have ended."""
+        return self.children_faults > 0 or self.children_s > 0
+
 
 def usage_between(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Usage | None:
     """What was used from the first reading that there is to the last; None where readings make no sense."""

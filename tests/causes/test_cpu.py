@@ -298,7 +298,7 @@ def test_names_of_functions(name: str, module: str, kind: str | None) -> None:
 
 def test_names_of_the_kernel_of_libraries_and_of_calls() -> None:
     assert kernel_class_of("do_anonymous_page") == "page faults"
-    assert kernel_class_of("kernel_clone") == "process starts"
+    assert kernel_class_of("do_execveat_common") == "process starts"
     assert kernel_class_of("io_schedule") == "I/O wait"
     assert kernel_class_of("vfs_read") is None
     assert python_class_of("Pattern.x", RE) == "regular expression"
@@ -412,3 +412,43 @@ def test_numbers_that_an_interpreter_makes_while_it_counts_are_a_part_of_the_loo
 ) -> None:
     below = leaves((allocating, [MALLOC]), (100 - allocating, [EVAL]))
     assert told(facts(SPIN, below))[0] == kind
+
+
+OF_ANOTHER = "fast.cpython-311-x86_64-linux-gnu.so"
+
+
+@pytest.mark.parametrize(
+    "name", ["state_init", "load_tiles", "save_png", "gc_mark", "list_resize", "update_refs", "_PyMutex"]
+)
+def test_an_extension_names_its_functions_as_it_likes(name: str) -> None:
+    """What says one thing in CPython itself says nothing in an extension of somebody."""
+    cause = explain(facts(SPIN, leaves((100, [(name, OF_ANOTHER, "native"), EVAL]))))
+    assert cause is not None
+    assert cause.kind == "tight loop"
+
+
+CLONES = [("copy_process", "[kernel]", "kernel"), ("kernel_clone", "[kernel]", "kernel")]
+FORKS = [("copy_page_range", "[kernel]", "kernel"), ("dup_mm", "[kernel]", "kernel"), *CLONES]
+
+
+@pytest.mark.parametrize(
+    ("below", "more", "kind"),
+    [
+        (leaves((90, CLONES)), {}, "kernel"),
+        (leaves((90, CLONES)), {"children_faults": 900}, "process starts"),
+        (leaves((70, CLONES), (20, FORKS)), {}, "process starts"),
+    ],
+)  # fmt: skip
+def test_who_starts_threads_is_not_said_to_start_processes(
+    below: dict[str, Any], more: Any, kind: str
+) -> None:
+    """The kernel does the same for both: what is done for processes alone tells, and children that ended."""
+    assert told(facts(None, below, usage=usage(system_s=1.9, **more)))[0] == kind
+
+
+def test_the_life_of_a_child_that_ends_is_not_what_its_parent_does() -> None:
+    """All that it ever used is added when it ends: a minute of CPU within the second that was watched."""
+    own = facts(SPIN, IN_EVAL, usage=usage(children_s=60.0, children_faults=2000))
+    assert told(own)[0] == "tight loop"
+    starts = facts(None, leaves((90, FORKS)), usage=usage(system_s=1.5, children_s=5.0, children_faults=2000))
+    assert told(starts) == ("process starts", "likely")
