@@ -132,7 +132,9 @@ class Supervised:
         except ValueError:
             self.complaint = line.decode(errors="replace")[:200]
             return None
-        self.leader = message.get("started", self.leader)
+        if "leader" in message:
+            self.leader = message["leader"]
+            return None
         self.report = message if "ended" in message else None
         return message
 

@@ -236,9 +236,10 @@ class Supervision:
 
     def _start(self) -> str | None:
         fail_read, fail_write = os.pipe()
+        supervisor = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
-            self._become_it(fail_write)
+            self._become_it(fail_write, supervisor)
         os.close(fail_write)
         failure = os.read(fail_read, 1024).decode()
         os.close(fail_read)
@@ -246,12 +247,17 @@ class Supervision:
             os.waitpid(self.pid, 0)
         return failure or None
 
-    def _become_it(self, fail: int) -> None:
+    def _become_it(self, fail: int, supervisor: int) -> None:
         order = self.order
         try:
             os.setsid()
+            self._say(
+                {"leader": os.getpid()}
+            )  # first: if the supervisor is killed, its owner knows whose group to end
             self._prepare(fail)
             _tell_kernel(_SET_PDEATHSIG, signal.SIGKILL)  # a change of user or capabilities would undo it
+            if os.getppid() != supervisor:
+                os._exit(127)  # it was killed before the kernel knew
             signal.set_wakeup_fd(-1)
             for number in (*_ENDINGS, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)

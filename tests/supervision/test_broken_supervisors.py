@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from monitord import supervision
 from monitord.capture import cgroups
 from monitord.capture.tool_runner import Runner, ToolRun
 from monitord.supervision import Supervised
+from monitord.supervision.supervisor import direct_children
 from tests.capture.targets import state_of, wait_for, working_in
+from tests.patience import PATIENCE_S
 from tests.supervision.commands import READY, Commands, supervisor_of
 from tests.supervision.unkillable import make_unkillable
 
@@ -39,6 +42,24 @@ def test_a_killed_supervisor_takes_the_group_of_its_command_with_it(commands: Co
         number = supervisor_of(command)
         wait_for(commands.ready.exists, "the command to be ready")
         os.kill(number, signal.SIGKILL)
+
+
+def test_a_supervisor_that_is_killed_before_its_command_runs_leaves_none(commands: Commands) -> None:
+    """The command is between fork and exec then, and nobody has been told that it started."""
+    with Supervised(commands.mode, commands.order(READY + "sleep 300; sleep 300")) as command:
+        listener = threading.Thread(target=lambda: list(command.messages(limit_s=PATIENCE_S)))
+        listener.start()
+        number = command._process.pid
+        wait_for(lambda: direct_children(number), "the command to be forked")
+        (forked,) = direct_children(number)
+        os.kill(forked, signal.SIGSTOP)
+        wait_for(lambda: state_of(forked) == "T", "it to stop")
+        os.kill(number, signal.SIGKILL)
+        wait_for(lambda: state_of(number) == "Z", "the supervisor to be gone")
+        os.kill(forked, signal.SIGCONT)
+        listener.join()
+        assert command.leader in (forked, None)
+    wait_for(lambda: not Path(f"/proc/{forked}").exists(), "the command to be gone")
 
 
 def test_a_hanging_supervisor_is_killed_with_its_command(
