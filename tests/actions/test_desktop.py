@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,58 +10,45 @@ import pytest
 from monitord.actions import desktop
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError
 from tests.actions.desktops import a_desktop
-from tests.strangers import let_in
-
-
-@contextmanager
-def a_person() -> Iterator[None]:
-    """Somebody without rights that others lack."""
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
+from tests.strangers import NOBODY, let_in, ordinary
 
 
 @pytest.fixture
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     let_in(tmp_path)
-    os.chown(tmp_path, 65534, 65534)
+    if os.geteuid() == 0:
+        os.chown(tmp_path, NOBODY, NOBODY)
     return a_desktop(tmp_path, monkeypatch)
 
 
-@pytest.mark.root
 def test_a_text_is_in_the_clipboard(mark: Path) -> None:
-    with a_person():
+    with ordinary():
         desktop.copy("naïve | `$(id)`\n", os.environ)
     assert mark.read_text(encoding="utf-8") == "naïve | `$(id)`\n"
 
 
-@pytest.mark.root
 def test_a_page_is_in_the_browser(mark: Path, tmp_path: Path) -> None:
     """Its path is one word, whatever it holds."""
     page = tmp_path / "a page; $(touch x).html"
-    with a_person():
+    with ordinary():
         desktop.open_page(page, os.environ)
     assert mark.read_text() == str(page)
 
 
-@pytest.mark.root
 @pytest.mark.parametrize("missing", ["WAYLAND_DISPLAY", "PATH"])
 def test_without_a_desktop_one_is_told(mark: Path, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And where the page lies: it can be taken to where a browser is."""
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY") if missing != "PATH" else monkeypatch.setenv("PATH", "/nowhere")
-    with a_person(), pytest.raises(NotFoundError, match="cannot find a clipboard"):
+    with ordinary(), pytest.raises(NotFoundError, match="cannot find a clipboard"):
         desktop.copy("x", os.environ)
-    with a_person(), pytest.raises(NotFoundError, match=r"the page lies in /tmp/it\.html"):
+    with ordinary(), pytest.raises(NotFoundError, match=r"the page lies in /tmp/it\.html"):
         desktop.open_page(Path("/tmp/it.html"), os.environ)
 
 
-@pytest.mark.root
 def test_a_tool_that_fails_is_told(mark: Path) -> None:
     (mark.parent / "bin" / "wl-copy").write_text("#!/bin/sh\nexit 3\n")
-    with a_person(), pytest.raises(MonitordError, match="wl-copy: it ended with 3"):
+    with ordinary(), pytest.raises(MonitordError, match="wl-copy: it ended with 3"):
         desktop.copy("x", os.environ)
 
 

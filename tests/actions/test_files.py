@@ -7,8 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from monitord.actions.exporting import write_export
 from monitord.actions.files import write_file
 from monitord.errors import MonitordError, PermissionDeniedError
 from tests.patience import PATIENCE_S
-from tests.strangers import let_in
+from tests.strangers import NOBODY, let_in, ordinary
 
 SLOWLY = """
 import sys, time
@@ -39,20 +38,10 @@ WRITERS: dict[str, Callable[[Path], None]] = {
 }
 
 
-@contextmanager
-def somebody_else() -> Iterator[None]:
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-@pytest.mark.root
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 def test_a_missing_right_is_one(tmp_path: Path, write: Callable[[Path], None]) -> None:
-    let_in(tmp_path)
-    with somebody_else(), pytest.raises(PermissionDeniedError, match="cannot write"):
+    let_in(tmp_path).chmod(0o555)
+    with ordinary(), pytest.raises(PermissionDeniedError, match="cannot write"):
         write(tmp_path / "made.json")
     assert list(tmp_path.iterdir()) == []
 
@@ -83,7 +72,7 @@ def test_who_is_ended_in_the_middle_leaves_no_half_file(tmp_path: Path, number: 
 
 # ------------------------------------------------------------------------------- under sudo
 
-HIS = 65534
+HIS = NOBODY
 
 
 @pytest.fixture

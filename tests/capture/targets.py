@@ -24,6 +24,7 @@ from monitord.capture.tool_runner import Runner
 from monitord.capture.tools import Toolbox
 from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
 from tests.patience import PATIENCE_S
+from tests.strangers import unshared
 
 PYTHON_BURNER = """
 import sys
@@ -355,7 +356,7 @@ class Targets:
     def python_in_pid_namespace(self, source: str, *arguments: str) -> int:
         """The same in a pid namespace of its own; its pid as we see it."""
         script = self.script(source, f"target{len(self._started)}.py")
-        command = ("unshare", "--pid", "--fork", "--mount-proc", sys.executable, str(script), *arguments)
+        command = (*unshared("--pid", "--fork", "--mount-proc"), sys.executable, str(script), *arguments)
         process = self.start(*command)
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
@@ -421,7 +422,7 @@ def give_way(pid: int) -> None:
 
     By its session, of which it is the leader: where the kernel shares the CPU out by session, nice counts within one.
     """
-    os.setpriority(os.PRIO_PROCESS, pid, 10)
+    os.setpriority(os.PRIO_PROCESS, pid, max(10, os.getpriority(os.PRIO_PROCESS, pid)))
     with contextlib.suppress(OSError):  # a kernel that does not
         Path(f"/proc/{pid}/autogroup").write_text("10")
 

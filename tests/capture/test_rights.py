@@ -23,6 +23,7 @@ from monitord.capture.views import strange_file
 from monitord.model import CaptureStatus
 from monitord.procfs.maps import mapped_code
 from tests.capture.targets import NATIVE_BURNER, SHORT, Targets, key_of, take
+from tests.strangers import unshared
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="capabilities and namespaces are Linux's")
 KINDS = {
@@ -168,11 +169,10 @@ def test_a_perf_map_is_used_when_it_is_the_targets_own_and_never_otherwise(
     capture.path.unlink()
 
 
-@pytest.mark.root
 def test_a_perf_map_is_looked_for_in_the_targets_own_root(targets: Targets, folder: Path) -> None:
     """A process with a /tmp of its own: its file counts, the one in ours does not."""
     code = "mount -t tmpfs none /tmp && echo inner > /tmp/perf-$$.map && echo ready && exec sleep 60"
-    process = targets.start("/usr/bin/unshare", "-m", "/bin/sh", "-c", code)
+    process = targets.start(*unshared("--mount"), "/bin/sh", "-c", code)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     path = Path(f"/tmp/perf-{process.pid}.map")
@@ -185,7 +185,6 @@ def test_a_perf_map_is_looked_for_in_the_targets_own_root(targets: Targets, fold
     assert (folder / perf_maps.COPY).read_text() == "inner\n"
 
 
-@pytest.mark.root
 def test_eu_stack_opens_nothing_for_a_process_that_lives_among_other_files(
     targets: Targets, folder: Path, tmp_path: Path, require_tool: Callable[[str], str]
 ) -> None:
@@ -196,7 +195,7 @@ def test_eu_stack_opens_nothing_for_a_process_that_lives_among_other_files(
     inner.mkdir()
     code = f"cp {program} {inner}/copy && mount --bind {inner} {program.parent} && exec {program.parent}/copy"
     (program.parent / "copy").write_bytes(b"another file of this name")
-    process = targets.start("/usr/bin/unshare", "-m", "/bin/sh", "-c", code)
+    process = targets.start(*unshared("--mount"), "/bin/sh", "-c", code)
     _until(lambda: strange_file(process.pid) is not None)
     profile, look = (take(one, process, folder, Toolbox()) for one in (EuStack(), EuStackLook()))
     assert profile.status is CaptureStatus.REFUSED
@@ -205,7 +204,6 @@ def test_eu_stack_opens_nothing_for_a_process_that_lives_among_other_files(
     assert b"hot_leaf" in (look.payload or b"")
 
 
-@pytest.mark.root
 def test_perf_takes_names_from_the_file_that_was_mapped_and_not_from_the_one_here(
     targets: Targets, folder: Path, tmp_path: Path, require_tool: Callable[[str], str]
 ) -> None:
@@ -219,7 +217,7 @@ def test_perf_takes_names_from_the_file_that_was_mapped_and_not_from_the_one_her
     program.rename(program.with_name("right"))
     targets.program("gcc", wrong).rename(program.with_name("copy"))
     program.with_name("right").rename(program)
-    process = targets.start("/usr/bin/unshare", "-m", "/bin/sh", "-c", code)
+    process = targets.start(*unshared("--mount"), "/bin/sh", "-c", code)
     _until(lambda: strange_file(process.pid) is not None)
     capture = take(Perf(), process, folder, Toolbox(), SHORT)
     assert capture.path is not None, capture

@@ -19,6 +19,7 @@ from monitord.capture import Consent, ProfileCaptureService
 from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
 from tests.capture import targets as t
 from tests.capture.targets import GRACE_S, Targets, key_of, look_at, state_of, wait_for
+from tests.strangers import process_of_another, without
 
 SHORT = CapturePlan(duration_s=1.0)
 Tool = Callable[[str], str]
@@ -354,16 +355,9 @@ def test_an_unknown_profiler_is_said_by_name(
     assert [c.role for c in service.capture(key, CapturePlan(profiler="none"), folder)] == ["context"]
 
 
-@pytest.mark.root
 @pytest.mark.parametrize("profiler", ["auto", "py-spy"])
-def test_who_may_not_look_is_told_what_is_missing(
-    targets: Targets, folder: Path, require_tool: Tool, profiler: str
-) -> None:
+def test_who_may_not_look_is_told_what_is_missing(folder: Path, profiler: str) -> None:
     """Without capabilities and for another user's process: unreadable files named, each tool refused with its fix."""
-    setpriv = require_tool("setpriv")
-    nobody = ("--reuid=65534", "--regid=65534", "--clear-groups")
-    process = targets.start(setpriv, *nobody, "/bin/sh", "-c", "while :; do :; done")
-    wait_for(lambda: "sh" in t.executable(process.pid), "the target to run")
     source = (
         "import json, sys; from pathlib import Path\n"
         "from monitord.capture import *; from monitord.model import *\n"
@@ -372,12 +366,13 @@ def test_who_may_not_look_is_told_what_is_missing(
         "found = ProfileCaptureService(Consent()).capture(target, plan, Path(sys.argv[3]))\n"
         "print(json.dumps([[c.profiler, c.status, c.reason, c.fix, (c.payload or b'').decode()] for c in found]))"
     )
-    key = key_of(process)
-    ran = subprocess.run(
-        [setpriv, "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-c", source,
-         str(key.pid), str(key.start_ticks), str(folder), profiler],
-        capture_output=True, text=True, env={"PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
+    with process_of_another() as pid:
+        key = key_of(pid)
+        ran = subprocess.run(
+            [*without(), sys.executable, "-c", source,
+             str(key.pid), str(key.start_ticks), str(folder), profiler],
+            capture_output=True, text=True, env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     rows = json.loads(ran.stdout.splitlines()[-1])
     context = json.loads(rows[0][4])

@@ -24,7 +24,7 @@ from monitord.symbols.opening import opened_code
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of, look_at, take, wait_for
 from tests.patience import PATIENCE_S
-from tests.strangers import let_in
+from tests.strangers import let_in, unshared
 
 Tool = Callable[[str], str]
 
@@ -43,7 +43,6 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perf, "_HURRIED_OPENING_S", PATIENCE_S)
 
 
-@pytest.mark.root
 @pytest.mark.parametrize("here", ["nothing", "another program"])
 @pytest.mark.parametrize("how", ["mount namespace", "root of its own"])
 def test_a_program_that_exists_in_a_container_only_has_its_names(
@@ -70,9 +69,8 @@ def test_a_program_that_exists_in_a_container_only_has_its_names(
         shutil.copy(wrong, outside / "app")
     name = str(outside / "app") if how == "mount namespace" else "/place/app"
     script = f"mount -t tmpfs none {outside} && cp {built} {outside}/app && exec {outside}/app"
-    words = (
-        ["unshare", "-m", "sh", "-c", script] if how == "mount namespace" else ["chroot", str(inside), name]
-    )
+    rooted = f'exec "$(PATH=$PATH:/usr/sbin command -v chroot)" {inside} {name}'
+    words = [*unshared("--mount"), "sh", "-c", script if how == "mount namespace" else rooted]
     process = targets.start(*words)
     until_it_works(process, "/app")
     capture = take(Perf(), process, folder, Toolbox())

@@ -85,7 +85,6 @@ def test_idle_threads_take_no_blame_on_a_machine_where_hardly_anything_runs(
     assert leading in ([], ["leaf_burner"]), "nothing is known of it, or the truth"
 
 
-@pytest.mark.root
 @pytest.mark.parametrize("idle", [1, 20, 80])
 def test_idle_threads_take_no_blame_in_a_pid_namespace(
     idle: int, targets: Targets, service: ProfileCaptureService, folder: Path
@@ -101,7 +100,6 @@ def test_idle_threads_take_no_blame_in_a_pid_namespace(
         assert again[0].function == "leaf_burner"
 
 
-@pytest.mark.root
 def test_the_waits_of_a_half_busy_thread_take_no_blame_in_a_pid_namespace(
     targets: Targets, service: ProfileCaptureService, folder: Path
 ) -> None:
@@ -115,7 +113,6 @@ def test_the_waits_of_a_half_busy_thread_take_no_blame_in_a_pid_namespace(
     assert (profile.explained_share or 0) > 0.5
 
 
-@pytest.mark.root
 def test_work_without_pythons_lock_is_not_explained_by_the_little_with_it(
     targets: Targets, folder: Path, require_tool: Callable[[str], str], service: ProfileCaptureService
 ) -> None:

@@ -23,7 +23,7 @@ from monitord.causes.facts import Facts
 from monitord.children import own_command, own_environment
 from monitord.model import Alert, Cause, HistoryPoint
 from tests.patience import PATIENCE_S
-from tests.stacks.cpython.pythons import FROM_DEBIAN
+from tests.stacks.cpython.pythons import FROM_DEBIAN, from_debian
 
 _STEPS = """
 import sys
@@ -52,10 +52,9 @@ def interpreters(oldest: int = 8) -> dict[str, tuple[str, ...]]:
                 )
                 if said.stdout.strip() == name[1]:  # pyenv's own stand-ins fail
                     found[f"3.{name[1]}"] = (str(path),)
-    inside = sorted((FROM_DEBIAN / "usr/bin").glob("python3.*")) if os.geteuid() == 0 else []
-    for path in inside:
-        if _NAME.fullmatch(path.name):
-            found.setdefault(path.name[6:], ("chroot", str(FROM_DEBIAN), f"/usr/bin/{path.name}"))
+    for path in sorted((FROM_DEBIAN / "usr/bin").glob("python3.*")):
+        if _NAME.fullmatch(path.name) and (words := from_debian(path.name[6:])):
+            found.setdefault(path.name[6:], words)
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from monitord.causes import OBSERVED_BYTES, disk_io
 from monitord.causes.facts import Facts
 from monitord.model import Alert, Cause, ProcessKey, Threshold, TriggerMetric
 from tests.causes.conftest import Run, ticks
+from tests.strangers import without
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -218,13 +218,9 @@ def test_an_observation_of_any_shape_is_survived(seen: dict[str, Any]) -> None:
     assert disk_io.explain(Facts(ALERT, before=seen, after=seen)).kind
 
 
-@pytest.mark.root
-def test_who_may_not_use_fanotify_is_told_how(
-    run: Run, path: str, require_tool: Callable[[str], str]
-) -> None:
+def test_who_may_not_use_fanotify_is_told_how(run: Run, path: str) -> None:
     process, _ = run(PWRITES, path)
-    less = "-sys_admin"
-    words = [require_tool("setpriv"), f"--bounding-set={less}", f"--inh-caps={less}", sys.executable, "-c"]
+    words = [*without("sys_admin"), sys.executable, "-c"]
     code = (
         "import json, sys; from monitord.causes import disk_io; pid, ticks = map(int, sys.argv[1:]);"
         " print(json.dumps(disk_io.observe(pid, ticks)))"

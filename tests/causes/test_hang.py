@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from monitord import rights
 from monitord.causes import OBSERVED_BYTES, hang, threads
 from monitord.causes.facts import Facts
 from monitord.model import Alert, Cause, ProcessKey, Threshold, TriggerMetric
@@ -20,6 +21,7 @@ from monitord.profiles.representation import Frame, Profile, Thread
 from tests.causes import hanging
 from tests.causes.conftest import Run, ticks, waits_in
 from tests.patience import PATIENCE_S
+from tests.strangers import NOBODY, process_of_another, unshared
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="futexes and /proc are Linux's")
 Build = Callable[[str], str]
@@ -111,12 +113,9 @@ def test_a_mutex_shared_between_processes_has_its_holder(built: Build, run: Run,
     assert f"(pid {child})" in cause.sentence
 
 
-@pytest.mark.root
-def test_owners_are_found_in_another_pid_namespace(
-    built: Build, run: Run, require_tool: Callable[[str], str]
-) -> None:
+def test_owners_are_found_in_another_pid_namespace(built: Build, run: Run) -> None:
     """There a mutex holds the numbers that the process itself knows; ours are told."""
-    words = [require_tool("unshare"), "--pid", "--fork", "--mount-proc", built(hanging.deadlock())]
+    words = [*unshared("--pid", "--fork", "--mount-proc"), built(hanging.deadlock())]
     process, _ = run(*words)
     (child,) = [int(pid) for pid in _children(process.pid)]
     cause = cause_of(child)
@@ -267,18 +266,15 @@ def test_children_that_ended_and_are_not_waited_for_are_counted(run: Run) -> Non
     assert ("children", "3 child processes ended and not waited for") in cause.evidence
 
 
-@pytest.mark.root
-def test_who_may_not_read_system_calls_is_told_how(built: Build, run: Run) -> None:
+def test_who_may_not_read_system_calls_is_told_how() -> None:
     """An ordinary user beside a process of root: unknown, and what to do."""
-    process, _ = run(built(hanging.deadlock()))
     ends, wrote = os.pipe()
-    if (child := os.fork()) == 0:
-        os.setgroups([])
-        os.setresgid(65534, 65534, 65534)
-        os.setresuid(65534, 65534, 65534)
-        os.write(wrote, json.dumps(hang.observe(process.pid, 0)).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
+    with process_of_another() as pid:
+        if (child := os.fork()) == 0:
+            rights.keep_only((), (NOBODY, NOBODY))
+            os.write(wrote, json.dumps(hang.observe(pid, 0)).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
     cause = explained(json.loads(os.read(ends, 1 << 16)))
     for end in (ends, wrote):
         os.close(end)

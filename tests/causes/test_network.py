@@ -18,6 +18,7 @@ from monitord.causes.facts import Facts
 from monitord.model import Alert, Cause, ProcessKey, Threshold, TriggerMetric
 from tests.causes.conftest import Run, ticks
 from tests.causes.talking import FAR, HEAD, HIDDEN, PREFORK, SHARED, SPLIT
+from tests.strangers import unshared, without
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sock_diag is Linux's")
 BURNS = "a child of a parent that burns CPU"
@@ -154,21 +155,20 @@ def test_a_process_that_moves_nothing_is_blamed_for_nothing(run: Run) -> None:
     assert (cause.kind, cause.confidence) == ("unknown", "unknown")
 
 
-@pytest.mark.root
-@pytest.mark.parametrize("may_enter", [True, False])
+@pytest.mark.parametrize("may_enter", [pytest.param(True, marks=pytest.mark.root), False])
 def test_another_network_namespace_is_entered_or_said(
     may_enter: bool, run: Run, require_tool: Callable[[str], str]
 ) -> None:
     """With CAP_SYS_ADMIN the remote end is named there, too; without it the reason and what to type."""
-    unshare, up = require_tool("unshare"), require_tool("ip")
+    up, unshare = require_tool("ip"), unshared("--net")
     text = HEAD + FAR + SHARED["the parent, whose child sleeps"]
     code = f"""
 import os
-os.execv({unshare!r}, [{unshare!r}, "--net", "sh", "-c", '{up} link set lo up && exec {sys.executable} -c "$0"', {text!r}])
+os.execvp("unshare", [*{unshare!r}, "sh", "-c", '{up} link set lo up && exec {sys.executable} -c "$0"', {text!r}])
 """
     _, (_child, worker, port) = run(code)
-    less = (require_tool("setpriv"), "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
-    cause = network.explain(Facts(alert(worker), after=look(worker, *(() if may_enter else less))))
+    less = () if may_enter else without("sys_admin")
+    cause = network.explain(Facts(alert(worker), after=look(worker, *less)))
     if may_enter:
         assert f"to 127.0.0.1:{port}, moved by" in cause.sentence, cause
     else:

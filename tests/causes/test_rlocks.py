@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 
 import pytest
 
@@ -13,6 +12,7 @@ from monitord.procfs.memory import Memory
 from tests.causes.conftest import Run
 from tests.causes.programs import interpreters
 from tests.causes.test_hang import cause_of
+from tests.strangers import unshared
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="futexes and /proc are Linux's")
 PYTHONS = interpreters()
@@ -90,9 +90,8 @@ def test_of_a_plain_lock_nobody_is_named(version: str, run: Run) -> None:
     assert f"({holder})" not in cause.sentence
 
 
-@pytest.mark.root
-def test_the_holder_is_found_in_another_pid_namespace(run: Run, require_tool: Callable[[str], str]) -> None:
-    words = [require_tool("unshare"), "--pid", "--fork", "--mount-proc", sys.executable, "-c"]
+def test_the_holder_is_found_in_another_pid_namespace(run: Run) -> None:
+    words = [*unshared("--pid", "--fork", "--mount-proc"), sys.executable, "-c"]
     process, _ = run(*words, HELD.format("RLock"))
     (child,) = _children(process.pid)
     cause = cause_of(child)

@@ -108,7 +108,7 @@ def test_following_waits_for_a_recorder_where_nothing_was_recorded_yet(
         shutil.rmtree(data_dir)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not read")
+@pytest.mark.root
 def test_a_store_of_somebody_else_is_4_and_one_line(incident, store, data_dir, cli) -> None:
     store.close()
     for path in (data_dir, *data_dir.rglob("*")):

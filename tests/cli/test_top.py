@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,10 +25,10 @@ from monitord.cli.terminal import Style, display_width
 from monitord.cli.top import lines_of
 from monitord.profiles.consumers import consumers
 from monitord.profiles.ring_document import read_ring
-from monitord.stacks.rings import Rings
 from tests.cli.conftest import ROOT, Cli
 from tests.patience import PATIENCE_S
 from tests.profiles.ring_documents import BEGAN_NS, RingDocument, native, python
+from tests.strangers import without
 
 EVIL = "ev\x1b[31mil"
 BURNER = f"""
@@ -49,10 +48,6 @@ hostile()
 @pytest.fixture
 def burner(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A Python whose name and whose function's name would move a terminal."""
-    try:
-        Rings.open().close()
-    except OSError as error:
-        pytest.skip(f"the kernel grants no ring here: {error}")
     script = tmp_path / "burner.py"
     script.write_text(BURNER)
     process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, start_new_session=True)
@@ -119,13 +114,10 @@ def _read_until(terminal: int, text: bytes) -> bytes:
     return shown
 
 
-@pytest.mark.root
 def test_without_rights_its_own_processes_are_seen_and_that_is_said(
     burner: subprocess.Popen[bytes], environment: dict[str, str]
 ) -> None:
-    if shutil.which("setpriv") is None:
-        pytest.skip("no setpriv here")
-    words = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-m", "monitord")
+    words = (*without(), sys.executable, "-m", "monitord")
     done = subprocess.run(
         [*words, "top", "-n", "2", "-o", "json"],
         env=environment,

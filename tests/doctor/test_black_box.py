@@ -171,7 +171,6 @@ def as_ordinary(before: str) -> Any:
     return json.loads(done.stdout)
 
 
-@pytest.mark.root
 def test_an_ordinary_user_is_told_that_it_is_his_own_processes_alone() -> None:
     """At perf_event_paranoid 2, tried for real."""
     if int(Path("/proc/sys/kernel/perf_event_paranoid").read_text()) not in (1, 2):
@@ -182,7 +181,6 @@ def test_an_ordinary_user_is_told_that_it_is_his_own_processes_alone() -> None:
     assert "service install --system" in said["fix"]
 
 
-@pytest.mark.root
 def test_a_filter_of_system_calls_is_told_from_missing_rights() -> None:
     """As a container runtime has one, tried for real."""
     said = as_ordinary("rights.keep_only((38, 39))\nrights.refuse_calls(profiles=False)")

@@ -99,7 +99,7 @@ def test_evidence_is_saved_into_a_new_folder_and_never_onto_a_link(tmp_path: Pat
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+@pytest.mark.root
 def test_root_saves_nothing_through_another_users_link(tmp_path: Path) -> None:
     """The names and bytes are a hostile host's, the place a hostile user's."""
     tmp_path.chmod(0o755)

@@ -19,6 +19,7 @@ from monitord.sampling.entries import Entry
 from monitord.sampling.linux import LinuxProcesses
 from monitord.sampling.process_reader import ProcessReading, ReadRequest, ReadResult
 from tests.patience import PATIENCE_S
+from tests.strangers import unshared
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -169,11 +170,10 @@ print("reused and noticed")
 """
 
 
-@pytest.mark.root
 def test_a_reused_number_is_a_new_process(require_tool: Callable[[str], str]) -> None:
     """In a pid namespace of its own, the same number is given out again on purpose."""
     done = subprocess.run(
-        [require_tool("unshare"), "--pid", "--fork", "--mount-proc", sys.executable, "-c", REUSE],
+        [*unshared("--pid", "--fork", "--mount-proc"), sys.executable, "-c", REUSE],
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,

@@ -16,6 +16,7 @@ from monitord.procfs.holders import Activity, Owners, _choice, chosen, holders, 
 from monitord.sampling import Sampler, key_of
 from monitord.sampling.network import parse_answer, parse_nettop
 from monitord.sampling.sockets import busy, by_process
+from tests.strangers import unshared, without
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -253,22 +254,20 @@ os.execv({unshare!r}, [{unshare!r}, "--net", "sh", "-c", '{up} link set lo up &&
     assert {key.pid: rate for key, _, rate in found.talkers}.get(worker, 0.0) > 1e6
 
 
-@pytest.mark.root
 @pytest.mark.skipif(sys.platform != "linux", reason="network namespaces")
 def test_a_namespace_that_may_not_be_entered_is_named_with_the_reason(
     lines: Callable[..., list[int]], require_tool: Callable[[str], str]
 ) -> None:
     """Without CAP_SYS_ADMIN: how much it carried, whose it is, and what to type."""
-    unshare, up, setpriv = require_tool("unshare"), require_tool("ip"), require_tool("setpriv")
+    up, unshare = require_tool("ip"), unshared("--net")
     code = f"""
 import os
 text = {CONNECTED!r} + "say(os.getpid()); both_ends()"
-os.execv({unshare!r}, [{unshare!r}, "--net", "sh", "-c", '{up} link set lo up && exec {sys.executable} -c "$0"', text])
+os.execvp("unshare", [*{unshare!r}, "sh", "-c", '{up} link set lo up && exec {sys.executable} -c "$0"', text])
 """
     (worker,) = lines(code)
-    words = [setpriv, "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]
     done = subprocess.run(
-        [*words, sys.executable, "-m", "monitord.sampling.sockets", "0.5"],
+        [*without("sys_admin"), sys.executable, "-m", "monitord.sampling.sockets", "0.5"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     said = parse_answer(done.stdout).said

@@ -21,7 +21,7 @@ from monitord.stacks.box import SPAN_NS, BlackBox, now_ns
 from monitord.stacks.lives import Lives
 from monitord.stacks.opening import BoxSettings
 from monitord.stacks.reader import PythonReader
-from monitord.stacks.rings import Rings
+from monitord.stacks.rings import Rings, Scope
 from tests.patience import PATIENCE_S
 
 PROGRAM = """
@@ -33,16 +33,20 @@ def price_basket(seconds):
 Make = Callable[..., BlackBox]
 
 
-def is_allowed() -> bool:
+def grants(scope: Scope) -> bool:
+    """Whether the kernel grants us these rings."""
     try:
-        Rings.open().close()
+        Rings.open(scope=scope).close()
     except OSError:
         return False
     return True
 
 
-pytestmark = pytest.mark.skipif(
-    not is_allowed(), reason="needs rings of the whole machine: root, or CAP_PERFMON"
+machine_rings = pytest.mark.skipif(
+    not grants("machine"), reason="needs rings of the whole machine: root, or CAP_PERFMON"
+)
+own_rings = pytest.mark.skipif(
+    not grants("own processes"), reason="needs rings of our own processes: perf_event_paranoid 2"
 )
 
 
@@ -107,6 +111,7 @@ def key_of(process: subprocess.Popen[bytes]) -> ProcessKey:
     return key
 
 
+@machine_rings
 def test_what_a_python_ran_is_there_while_it_lives_and_when_it_is_gone(make: Make, start: Any) -> None:
     box = make()
     wait_until(lambda: is_on(box))
@@ -123,6 +128,7 @@ def test_what_a_python_ran_is_there_while_it_lives_and_when_it_is_gone(make: Mak
     assert box.ended_ns(key) == ended_ns
 
 
+@machine_rings
 def test_of_who_has_its_pid_but_not_its_start_there_is_nothing(make: Make, start: Any) -> None:
     """A pid is given again: the other process' samples are no evidence of this one."""
     box = make()
@@ -148,6 +154,7 @@ def test_of_who_may_not_be_attached_to_nothing_is_asked(start: Any, monkeypatch:
     wait_until(lambda: reader.stack_of(pid, pid, float("inf")))
 
 
+@machine_rings
 def test_who_may_not_be_profiled_leaves_nothing(make: Make, start: Any) -> None:
     """Neither its Python stacks nor what the ring has of it."""
     box = make(Consent(deny=(os.path.realpath(sys.executable),)).permits)
@@ -159,6 +166,7 @@ def test_who_may_not_be_profiled_leaves_nothing(make: Make, start: Any) -> None:
     assert len(box._stacks) == 0 or all(pid != key.pid for _, pid, _, _ in box._stacks.since(0, now_ns()))
 
 
+@machine_rings
 @pytest.mark.parametrize("denied", ["/no/such/program", "nobody", os.path.realpath(sys.executable)])
 def test_after_a_loss_a_program_is_told_by_proc_or_not_at_all(denied: str, make: Make, start: Any) -> None:
     """What was lost may have told that the process runs another program, which is denied, by now."""
@@ -186,6 +194,7 @@ def stranger() -> Iterator[None]:
     os.killpg(int(started.stdout), signal.SIGKILL)  # timeout leads a group of its own
 
 
+@machine_rings
 def test_a_machine_is_told_without_the_box_itself(make: Make, start: Any, stranger: None) -> None:
     """Everybody who ran is in it, but never the recorder: it would be the hottest of a quiet machine."""
     box = make()
@@ -204,6 +213,7 @@ def test_a_machine_is_told_without_the_box_itself(make: Make, start: Any, strang
     assert process.pid not in machine()  # we started it, too
 
 
+@machine_rings
 def test_the_rings_are_opened_anew_when_the_settings_change(make: Make) -> None:
     box = make()
     wait_until(lambda: is_on(box))
@@ -215,6 +225,7 @@ def test_the_rings_are_opened_anew_when_the_settings_change(make: Make) -> None:
     assert box.status()["rate_hz"] == 29
 
 
+@machine_rings
 def test_a_process_that_keeps_its_reader_waiting_is_left_alone_and_the_box_goes_on(
     make: Make, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +255,7 @@ def test_a_process_that_keeps_its_reader_waiting_is_left_alone_and_the_box_goes_
     box._thread = None  # one thread sleeps on in this test; the recorder's end would take it along
 
 
+@machine_rings
 def test_a_box_that_fails_costs_nothing_but_itself(
     make: Make, failures: Failures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,8 +271,9 @@ def test_a_box_that_fails_costs_nothing_but_itself(
     assert box.take(ProcessKey(os.getpid(), 1), 0, now_ns()) is None
 
 
-def refuse(monkeypatch: pytest.MonkeyPatch, *scopes: str) -> None:
-    """Let the kernel's no be tried without taking rights from the whole test run."""
+def refuse(monkeypatch: pytest.MonkeyPatch, *scopes: Scope) -> None:
+    """Let the kernel's no be tried without taking rights from the whole test run; to an ordinary user it says it itself."""
+    scopes = tuple(scope for scope in scopes if grants(scope))
     granted = Rings.open
 
     def opened(rate_hz: int, size: int, scope: Any) -> Rings:
@@ -309,6 +322,7 @@ def test_where_nothing_can_be_had_it_says_so_and_has_nothing(
     assert box.take(ProcessKey(os.getpid(), 1), 0, now_ns()) is None
 
 
+@machine_rings
 def test_five_hundred_forks_and_four_thousand_threads_leave_it_bounded(make: Make, start: Any) -> None:
     """Tables of who was seen have an end, and so has what is kept."""
     box = make()

@@ -18,12 +18,10 @@ from monitord.stacks.lives import Lives
 from monitord.stacks.opening import BoxSettings
 from monitord.stacks.reader import PythonReader
 from monitord.stacks.readings import PythonStacks
-from monitord.stacks.rings import Lost
+from monitord.stacks.rings import Lost, Scope
 from tests.burners import burn_command
 from tests.patience import PATIENCE_S
-from tests.stacks.test_box import pytestmark, refuse, wait_until
-
-__all__ = ["pytestmark"]
+from tests.stacks.test_box import machine_rings, refuse, wait_until
 
 
 class WatchedLock:
@@ -67,7 +65,7 @@ def box(lock: WatchedLock) -> Iterator[BlackBox]:
 
 @pytest.mark.parametrize("refused", [(), ("machine",), ("machine", "own processes")])
 def test_what_the_loop_asks_of_the_box_takes_no_lock(
-    refused: tuple[str, ...], box: BlackBox, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch
+    refused: tuple[Scope, ...], box: BlackBox, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An incident reads the whole box under it, which may take a second."""
     refuse(monkeypatch, *refused)
@@ -84,6 +82,7 @@ def test_what_the_loop_asks_of_the_box_takes_no_lock(
     assert threading.get_ident() not in lock.takers
 
 
+@machine_rings
 def test_nobody_is_asked_about_himself_under_the_lock(
     box: BlackBox, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +128,7 @@ def test_a_look_that_waits_for_the_lock_blames_no_process(
     assert not box._reader.refused
 
 
+@machine_rings
 def test_processes_that_keep_their_readers_waiting_cost_python_stacks_and_nothing_else(
     box: BlackBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

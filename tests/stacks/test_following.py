@@ -16,9 +16,14 @@ from monitord.perf_events import records
 from monitord.stacks import rings
 from monitord.stacks.rings import Rings
 from tests.stacks.programs import burner, count_rings, functions_of, named, one_cpu
+from tests.stacks.test_box import own_rings
 from tests.strangers import let_in
 
 ROOM = Path(rings.__file__).parents[2]
+LEVEL = int(Path("/proc/sys/kernel/perf_event_paranoid").read_text())
+about_2 = pytest.mark.skipif(
+    LEVEL not in (1, 2), reason=f"perf_event_paranoid is {LEVEL}, and this is about 2"
+)
 
 ORDINARY = """
 import json, os, subprocess, sys, time
@@ -46,14 +51,11 @@ print(json.dumps(answer))
 """
 
 
-@pytest.mark.root
+@about_2
 def test_an_ordinary_user_has_the_stacks_of_processes_he_follows_and_of_what_they_start(
     tmp_path: Path,
 ) -> None:
     """At perf_event_paranoid 2, without any right: user frames of own processes, others' are refused."""
-    level = int(Path("/proc/sys/kernel/perf_event_paranoid").read_text())
-    if level not in (1, 2):
-        pytest.skip(f"perf_event_paranoid is {level}, and this is about 2")
     let_in(tmp_path)
     program = burner(tmp_path)
     answer = run_as_ordinary(ORDINARY, str(program))
@@ -77,7 +79,7 @@ input()
 """
 
 
-@pytest.mark.root
+@own_rings
 def test_following_is_bounded_and_says_what_it_leaves_out() -> None:
     """A process of a hundred threads takes a part of the descriptors; forty processes take the same part."""
     rings = Rings.open(scope="own processes")
@@ -105,7 +107,7 @@ def test_following_is_bounded_and_says_what_it_leaves_out() -> None:
             process.wait()
 
 
-@pytest.mark.root
+@own_rings
 def test_who_is_followed_when_a_cpu_comes_is_named_anew() -> None:
     """Events of a thread are of one CPU each."""
     first = one_cpu()
@@ -126,7 +128,7 @@ def run_as_ordinary(code: str, *words: str) -> Any:
     fork = (
         "import os, sys, json\n"
         "import _ctypes, monitord.stacks.rings, resource, subprocess\n"
-        "os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)\n"
+        "from monitord import rights\nrights.keep_only((), (65534, 65534))\n"
         # A process that changed its user can be looked at by root alone, until it runs a program.
         "_ctypes.call_function(_ctypes.dlsym(_ctypes.dlopen(None, 2), 'prctl'), (4, 1, 0, 0, 0))\n"
     )
@@ -137,7 +139,7 @@ def run_as_ordinary(code: str, *words: str) -> Any:
     return json.loads(done.stdout)
 
 
-@pytest.mark.root
+@about_2
 def test_where_little_memory_may_be_locked_the_rings_are_smaller() -> None:
     """What they hold is said by `bytes_a_cpu`; a limit that grants nothing is an error of its own."""
     code = """

@@ -25,9 +25,9 @@ from monitord.stacks.lives import Lives
 from monitord.stacks.opening import BoxSettings
 from monitord.stacks.rings import Bell, Rings
 from tests.patience import PATIENCE_S
-from tests.stacks.test_box import pytestmark, wait_until
+from tests.stacks.test_box import own_rings, wait_until
 
-__all__ = ["pytestmark"]
+pytestmark = own_rings
 
 FOR_EVER_S = 10 * PATIENCE_S
 

@@ -71,7 +71,6 @@ def test_the_capability_alone_is_not_enough_for_all_of_them() -> None:
     assert min(answer["sizes"]) < 512 << 10
 
 
-@pytest.mark.root
 def test_without_the_capability_the_machine_is_refused() -> None:
     if int(Path("/proc/sys/kernel/perf_event_paranoid").read_text()) < 1:
         pytest.skip("perf_event_paranoid grants everybody the whole machine")

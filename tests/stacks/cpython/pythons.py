@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from tests.patience import PATIENCE_S
+from tests.strangers import may_unshare, unshared
 
 VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 OTHERS = ("3.13t", "3.14t", "3.15t")
 """Free-threaded ones: tried where somebody built them, since no package has them."""
 FROM_DEBIAN = Path(os.environ.get("MONITORD_PYTHONS", "/opt/monitord-pythons"))
-"""A root folder of Debian's newer interpreters, which .ci/pythons makes."""
+"""A root folder of Debian's newer interpreters, which .ci/pythons makes: root's, or an ordinary user's own."""
 
 TOLD = """
 import json, sys
@@ -64,16 +65,24 @@ def found() -> dict[str, Python]:
     """One interpreter of each version."""
     pythons = {}
     for version in (*VERSIONS, *OTHERS):
-        inside = FROM_DEBIAN / "usr/bin" / f"python{version}"
-        if inside.exists() and os.geteuid() == 0:
-            pythons[version] = Python(
-                version, ("chroot", str(FROM_DEBIAN), f"/usr/bin/python{version}"), FROM_DEBIAN
-            )
+        if words := from_debian(version):
+            pythons[version] = Python(version, words, FROM_DEBIAN)
         elsewhere = None if version in OTHERS else "/usr/bin:/usr/local/bin"  # no shim
         for path in (*_in_pyenv(version), shutil.which(f"python{version}", path=elsewhere)):
             if path is not None and version not in pythons:
                 pythons[version] = Python(version, (path,))
     return pythons
+
+
+def from_debian(version: str) -> tuple[str, ...]:
+    """How one of that folder is started where we may write its programs; else nothing."""
+    name = f"/usr/bin/python{version}"
+    if not Path(f"{FROM_DEBIAN}{name}").exists() or not os.access(FROM_DEBIAN / "tmp", os.W_OK):
+        return ()
+    if not may_unshare():
+        return ()
+    chroot = shutil.which("chroot", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "chroot"
+    return (*(() if os.geteuid() == 0 else unshared()), chroot, str(FROM_DEBIAN), name)
 
 
 def _in_pyenv(version: str) -> Iterator[str]:

@@ -23,6 +23,7 @@ from tests.stacks.cpython.pythons import (
     started,
     until_it_waits,
 )
+from tests.strangers import unshared
 
 Tool = Callable[[str], str]
 PROGRAM = TOLD + "def outer(): hold()\nouter()\n"
@@ -104,7 +105,6 @@ def test_a_library_that_was_deleted_is_read(program: str, tmp_path: Path) -> Non
         )
 
 
-@pytest.mark.root
 def test_an_interpreter_in_a_mount_namespace_of_its_own_is_read(
     program: str, tmp_path: Path, require_tool: Tool
 ) -> None:
@@ -115,12 +115,11 @@ def test_an_interpreter_in_a_mount_namespace_of_its_own_is_read(
     script = (
         f"mount -t tmpfs none {place} && cp {require_tool(DEBIAN)} {place}/app && exec {place}/app {program}"
     )
-    with started(["unshare", "-m", "sh", "-c", script]) as process:
+    with started([*unshared("--mount"), "sh", "-c", script]) as process:
         read, told = frames_of(process)
         assert read == told
 
 
-@pytest.mark.root
 def test_threads_of_a_pid_namespace_are_found_by_the_ids_that_they_have_here(tmp_path: Path) -> None:
     """CPython keeps those that they have there."""
     threads = """
@@ -133,7 +132,7 @@ outer()
 """
     (tmp_path / "program.py").write_text(TOLD + threads)
     with started(
-        ["unshare", "--pid", "--fork", "--kill-child", sys.executable, str(tmp_path / "program.py")]
+        [*unshared("--pid", "--fork", "--kill-child"), sys.executable, str(tmp_path / "program.py")]
     ) as process:
         line = line_of(process)
         pid = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())

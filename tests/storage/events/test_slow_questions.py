@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from monitord.storage.events.slow_questions import (
 )
 from monitord.storage.events.statements import ARITY, BUILT_IN, creation_of
 from tests.patience import PATIENCE_S
+from tests.strangers import without
 
 T0 = datetime(2026, 11, 1, tzinfo=UTC)
 NOW = datetime.now(UTC)
@@ -147,13 +147,10 @@ def test_a_reader_without_the_right_to_write_counts_nothing(store, data_dir) -> 
         "from monitord.storage.events import EventFilter\n"
         f"with StoreReader(Path(sys.argv[1])) as reader: print(reader.events(EventFilter(arity={UNUSED})), reader._slow)"
     )
-    rights = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
-    if rights and shutil.which("setpriv") is None:
-        pytest.skip("no setpriv here")
     database = data_dir / "monitord.db"
     database.chmod(0o400)
     data_dir.chmod(0o500)
-    command = [*rights, sys.executable, "-c", code, str(data_dir)]
+    command = [*without(), sys.executable, "-c", code, str(data_dir)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     data_dir.chmod(0o700)
     database.chmod(0o600)
