@@ -343,8 +343,7 @@ def test_an_interpreter_below_a_closed_directory_is_told(here: Surroundings, tmp
     (closed / "python").touch(mode=0o755)
     check = the("interpreter", replace(here, executable=closed / "python"))
     assert check.outcome == "warning"
-    # What an ordinary user can change is no root's, wherever it lies: that is said first.
-    assert ("203/EXEC" if os.geteuid() == 0 else "belongs to ") in check.detail
+    assert ("203/EXEC" if os.geteuid() == 0 else "belongs to ") in check.detail  # what is his is no root's
 
 
 def test_open_files_must_do_for_every_process() -> None:
