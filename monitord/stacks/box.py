@@ -196,7 +196,7 @@ class BlackBox:
             is_new = any(now_ns() - first_ns < _NEW_NS for first_ns, _last_ns in self._read_ns.values())
             rings.rest(self._allowance.pause_s(is_new=is_new), self._bell)
         else:  # without rings each look is a sample
-            self._bell.wait(PAUSE_S)
+            self._bell.wait(self._allowance.pause_s(is_new=False))
 
     def _open(self) -> bool:
         """Open the rings: of the machine; where that is refused, of our own user's processes."""

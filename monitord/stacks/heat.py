@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Collection, Mapping
 
@@ -17,8 +18,9 @@ _ATTACHED_EVERY_S = 2.0
 _AT_MOST_IN_NEED = 4
 _CPU_SHARE, _CPU_SAVED_S = 0.004, 0.1  # of one core; so much is saved at most, and so much owed
 # A look costs five times what it would if it were not the first for so long: seldom is cheap. But a stack is
-# the word of a quarter of a second before and after it: a longer pause would leave what had it read without.
+# the word of a quarter of a second before and after it: twice that would leave what ran in between without.
 _PAUSE_NEW_S, PAUSE_S = 0.125, 0.25
+_UNEVEN = (0.6, 1.4)
 
 
 class Heat:
@@ -96,8 +98,13 @@ class Allowance:
         return _AT_MOST_IN_NEED if self.is_spent else AT_MOST
 
     def pause_s(self, *, is_new: bool) -> float:
-        """How long until the next look; `is_new`: something is read that was not until a moment ago."""
-        return _PAUSE_NEW_S if is_new and not self.is_spent else PAUSE_S
+        """How long until the next look; `is_new`: something is read that was not until a moment ago.
+
+        Never the same: a program with a tick of its own, twenty a second say, would be met at one point of it
+        each time, and what it does at the others never.
+        """
+        pause_s = _PAUSE_NEW_S if is_new and not self.is_spent else PAUSE_S
+        return pause_s * random.uniform(*_UNEVEN)  # noqa: S311 - no secret
 
     def least_age_s(self, is_watched: bool) -> float:
         """How old a process must be to be attached to now."""
