@@ -143,7 +143,7 @@ class DocumentBuilder:
             self._discarded_life += 1
             return
         if not member.is_kept:
-            self._discarded_exec += 1
+            self._discarded_exec += member.is_asked
             return
         process = self._processes.number(id(member))
         if not ips and self._near(pid, tid, at_ns, member) is None:

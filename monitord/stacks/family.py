@@ -7,7 +7,7 @@ program that it runs since its last exec counts; what it ran before is another p
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from monitord.model import ProcessKey
 from monitord.stacks.descent import Descendant
@@ -21,11 +21,18 @@ LivesOf = Callable[[int], tuple[Life, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One program of one process. Samples of one that is not `is_kept` are discarded."""
+    """One program of one process. Samples of one that is not `is_kept` are discarded.
+
+    That is said, but of one that nobody asked for, or that may not be profiled.
+    """
 
     life: Life
     is_target: bool = False
     is_kept: bool = True
+    is_asked: bool = True
+
+    def left_out(self) -> Member:
+        return replace(self, is_kept=False, is_asked=False)
 
 
 Family = Mapping[int, tuple[Member, ...]]

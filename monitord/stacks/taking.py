@@ -56,19 +56,20 @@ class Taking:
     def of_machine(self, own_pid: int, pattern: str = "*") -> Document | None:
         """Those with a name like this, but `own_pid` and what it started."""
         lives_of = cache(self.lives.of)  # a parent is asked for each of its children
-        family = {
-            pid: tuple(
-                Member(life, is_target=True) for life in lives_of(pid) if fnmatchcase(life.name, pattern)
-            )
-            for pid in self.seen
-            if not _is_own(pid, own_pid, lives_of)
-        }
+        family: dict[int, tuple[Member, ...]] = {}
+        for pid in self.seen:
+            if not _is_own(pid, own_pid, lives_of):
+                members = (Member(life, is_target=True) for life in lives_of(pid))
+                family[pid] = tuple(
+                    one if fnmatchcase(one.life.name, pattern) else one.left_out() for one in members
+                )
         return self._document(family, self.since_ns, None)
 
     def _document(self, family: Family, since_ns: int, crossed_ns: int | None) -> Document | None:
         notes = list(self.notes)
-        allowed = {pid: kept for pid, members in family.items() if (kept := self._allowed(members))}
-        refused = sum(map(len, family.values())) - sum(map(len, allowed.values()))
+        allowed = {pid: self._allowed(members) for pid, members in family.items()}
+        refused = _asked_in(family) - _asked_in(allowed)
+        allowed = {pid: members for pid, members in allowed.items() if any(one.is_asked for one in members)}
         if refused:
             notes.append(f"left out, because they may not be profiled: {counted(refused, 'process')}")
         found = [one for one in self.rings.samples(since_ns, allowed) if one[0] <= self.until_ns]
@@ -85,7 +86,10 @@ class Taking:
         return builder.build(Span(crossed_ns, rings.rate_hz, rings.scope, losses, self.until_ns), notes)
 
     def _allowed(self, members: Sequence[Member]) -> tuple[Member, ...]:
-        return tuple(member for member in members if self.permits(*self._who(member.life)))
+        return tuple(
+            one if not one.is_asked or self.permits(*self._who(one.life)) else one.left_out()
+            for one in members
+        )
 
     def _who(self, life: Life) -> tuple[str, str | None]:
         """Its name and its program's file; empty and None: not known, and `permits` decides without.
@@ -103,6 +107,10 @@ class Taking:
         kinds = [kind for at_ns, pid, kind in self.failures if at_ns >= self.since_ns and pid in family]
         counts = {kind: kinds.count(kind) for kind in ("unreadable", "impossible")}
         return {"lost": self.rings.lost.records, **counts}
+
+
+def _asked_in(family: Family) -> int:
+    return sum(one.is_asked for members in family.values() for one in members)
 
 
 def _is_own(pid: int, own_pid: int, lives_of: LivesOf) -> bool:

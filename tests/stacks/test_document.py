@@ -102,6 +102,18 @@ def test_a_python_of_which_no_stack_was_read_is_not_told_in_the_interpreters_wor
     assert names(told) == [["[python3.11]"]]
 
 
+def test_what_nobody_asked_for_is_left_out_without_a_word() -> None:
+    """A shell that became the program that was asked for is no other process that had its pid."""
+    shell, program = a_life(name="sh", ended_ns=5 * S), a_life(exec_ns=5 * S)
+    builder = DocumentBuilder({7: (Member(shell).left_out(), Member(program, is_target=True))}, ())
+    for at in (3, 10):
+        builder.add((at * S, 7, 7, (0x5010,)))
+    found = builder.build(Span(None, 19, "machine"))
+    assert found is not None
+    told = json.loads(found.payload)
+    assert (len(told["samples"]), told["notes"], len(told["processes"])) == (1, [], 1)
+
+
 def test_code_that_was_mapped_over_has_the_samples_from_before() -> None:
     """The same chain of addresses was one plugin's, then the next one's, and in between nobody's that is known."""
     one, other = (Code(0x5000, 0x6000, 0, 5, 60 + n, f"/srv/{n}.so") for n in range(2))
