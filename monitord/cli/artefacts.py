@@ -45,7 +45,7 @@ def ls(
     utc: UtcFlag = False,
     no_pager: NoPagerFlag = False,
 ) -> None:
-    """List artefacts by key, which is oldest first."""
+    """List artefacts by their keys, oldest first."""
     view = view_of(context, output, json=json, reverse=False, follow=False, utc=utc, no_pager=no_pager)
     found = list(islice(list_artefacts(context.workspace, prefix), limit))
     Listing(

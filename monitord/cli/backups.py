@@ -46,7 +46,7 @@ def restore(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="A folder that `storage backup` wrote.")],
     as_json: bool = False,
 ) -> None:
-    """Make an empty data directory what a backup holds. Every file is checked: all of it, or nothing."""
+    """Restore a backup into an empty data directory: every file is checked, and all come back or none."""
     made = backups.restore(context.workspace, source)
     _show(made, f"restored to {context.data_dir()}", as_json=as_json)
 

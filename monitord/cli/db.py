@@ -15,7 +15,7 @@ def upgrade(context: CliContext) -> None:
 
 
 def check(context: CliContext, as_json: bool = False) -> None:
-    """Look for damage: pages, rows without bytes (remote ones, too), bytes without rows. Exit 1 if so."""
+    """Look for damage in the database and every artefact, also remote ones; exit 1 when there is some."""
     found = upkeep.check_database(context.workspace)
     if as_json:
         emit_json({"ok": not found.problems, "problems": [printable(problem) for problem in found.problems]})

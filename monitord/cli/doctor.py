@@ -18,7 +18,7 @@ def doctor(
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are failures too: exit 1.")] = False,
     as_json: bool = False,
 ) -> None:
-    """Check permissions, tools and the store.
+    """Check permissions, tools and the store, and print the fix of what is missing.
 
     Each finding comes with the exact fix. Exit 1 when something essential is missing.
     """

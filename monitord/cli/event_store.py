@@ -87,7 +87,7 @@ def prune(
     host: HostOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Confirm; required to delete anything.")] = False,
 ) -> None:
-    """Delete the oldest events that no incident needs: loose ones, and samples.
+    """Delete the oldest events that no incident needs.
 
     The alert, captures, hot functions and notes of an incident go with it. With --of the oldest of all.
     """
@@ -104,7 +104,7 @@ def copy(
     ] = None,
     as_json: bool = False,
 ) -> None:
-    """Copy events to PostgreSQL or another SQLite file, redacted; each is there once.
+    """Copy events to PostgreSQL or another SQLite file, redacted; none is copied twice.
 
     The recorder does the same with `[events] url`, every ten minutes and after each incident.
     """

@@ -101,7 +101,7 @@ def reload(context: CliContext, system: SystemFlag = False) -> None:
 
 
 def status(context: CliContext, system: SystemFlag = False) -> None:
-    """What the service manager says about it; exit 3 when it does not run."""
+    """Show what the service manager says of the service; exit 3 when it does not run."""
     _control("status", system)
 
 

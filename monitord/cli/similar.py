@@ -36,7 +36,7 @@ def similar(
     utc: UtcFlag = False,
     no_pager: NoPagerFlag = False,
 ) -> None:
-    """List incidents like one: by function, statement and cause; those first of which most agrees."""
+    """List incidents like one, the most alike first: by function, statement and cause."""
     likeness = incidents_like(context.workspace, incident_id)
     rows = [similar_row(each) for each in likeness.found[:limit]]
     if as_json:

@@ -32,7 +32,7 @@ def snapshot(
     as_json: bool = False,
     utc: UtcFlag = False,
 ) -> None:
-    """Keep what the machine ran in the last minute: who used what, in which functions, also those gone."""
+    """Keep what the machine ran in the last minute: whose functions, ended processes included."""
     wish = SnapshotWish(parse_duration(since.removeprefix("-")).total_seconds(), pid, process)
     view = take_snapshot(context.workspace, wish)
     before = timeline(context.workspace, view)

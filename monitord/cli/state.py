@@ -137,7 +137,7 @@ def delete(
     of: OfOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Confirm; required without a KEY.")] = False,
 ) -> None:
-    """Delete an item, or all of a user (with the sessions) or session."""
+    """Delete an item, or all items of a user, sessions included, or of a session."""
     if key is None and user is None:
         raise UsageError("cannot delete everything; name a KEY, a --user, or a --user with a --session")
     if key is None and not yes:

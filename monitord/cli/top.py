@@ -27,7 +27,7 @@ def top(
     ] = None,
     as_json: bool = False,
 ) -> None:
-    """Show the machine as it is: who leads and in which function, also those gone within a second."""
+    """Show the machine now: who leads, in which function; processes shorter than a second included."""
     from monitord import logs
     from monitord.actions.top import live_moments
     from monitord.cli.keys import is_screen, screen
