@@ -37,7 +37,8 @@ COMMENTS = {
     "black_box.rate_hz": "stacks a second and busy CPU; an odd number is in step with no timer (9 µs each)",
     "black_box.kib_per_cpu": "memory for them: 512 hold 100 s of a busy CPU at 30 frames a stack. A power of"
     " two; a quarter comes on top for who lived where, and all CPUs together get 16 MiB at most",
-    "retention.max_age_h": "evidence, and events of no incident, older than this go, unless kept by `monitord keep`",
+    "retention.max_age_h": "evidence, and events of no incident, older than this go, unless kept by"
+    " `monitord keep`",
     "retention.max_total_mb": "the data directory never exceeds this: database, write-ahead log, artefacts,"
     " quarantine, databases set aside, what killed captures left. On top come a running capture's files and,"
     " while a database is migrated or built anew, its copy",
@@ -48,7 +49,8 @@ COMMENTS = {
     "retention.max_count": "no more incidents than this, the mildest and oldest go first; 0: as many as fit",
     "retention.max_profiles": "no more kept profiles of scripts than this, the oldest go; 0: as many as fit",
     "retention.ages": 'evidence that goes sooner: ["process=chrome:6h", "rule=cpu-hog:2d", "severity=1:12h"]',
-    "events.max_events": "beyond so many the oldest go, of those that are samples or of no incident; 0: no limit",
+    "events.max_events": "beyond so many the oldest go, of those that are samples or of no incident;"
+    " 0: no limit",
     "events.max_age_h": "samples, and events of no incident, older than this go; 0: as `retention` has it",
     "events.url": 'where events are copied to: postgresql://… sqlite:////FOLDER/FILE; "": nowhere',
     "events.redact": "without secrets and people's names, as an export; false: as they are stored",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 
 import pytest
 
@@ -45,3 +46,20 @@ def test_every_page_of_help_ends_with_calls_that_can_be_copied(path, here) -> No
 def test_help_is_asked_for_before_and_behind_a_command(here) -> None:
     for words in ([], ["storage"], ["storage", "ls"], ["recent"], ["profile"]):
         assert here("help", *words) == here(*words, "--help") == here(*words, "-h")
+
+
+def test_the_first_line_of_help_says_what_the_command_does() -> None:
+    """In the form of the lists: a verb, and a sentence that ends."""
+    verbs = {short.split()[0] for _path, _where, short in COMMANDS} | {
+        "Compare",
+        "Replay",
+        "Restore",
+        "Run",
+        "Wrap",
+    }
+    for path, where, _short in COMMANDS:
+        module, _colon, name = where.partition(":")
+        command = getattr(import_module(f"monitord.cli.{module}"), name)
+        first = " ".join((command.__doc__ or "").split("\n\n")[0].split())
+        assert re.match(r"\w+", first)[0] in verbs, (path, first)  # type: ignore[index]  # nothing is a failure
+        assert first.endswith("."), (path, first)
