@@ -154,13 +154,15 @@ class Chromium:
             self.press(character)
 
     def click(self, selector: str) -> None:
-        """In its middle, when that lies still: what is loaded above pushes it down."""
+        """In its middle, when it is there and lies still: what is loaded draws it anew, or pushes it down."""
         middle = (
-            f"(() => {{const e = {selector}; e.scrollIntoView({{block: 'center', behavior: 'instant'}});"
-            f" const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]}})()"
+            f"(() => {{const e = {selector}; if (!e) return null;"
+            " e.scrollIntoView({block: 'center', behavior: 'instant'});"
+            " const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]})()"
         )
         place, deadline_s = None, time.monotonic() + PATIENCE_S
-        while (found := self.ask(middle)) != place and time.monotonic() < deadline_s:
+        while (found := self.ask(middle)) != place or found is None:
+            assert time.monotonic() < deadline_s, f"no {selector} lies still"
             place = found
             time.sleep(0.05)
         for kind in ("mousePressed", "mouseReleased"):

@@ -124,11 +124,14 @@ def test_who_is_followed_when_a_cpu_comes_is_named_anew() -> None:
 
 
 def run_as_ordinary(code: str, *words: str) -> Any:
-    """What code of ours says in a process of nobody's, which cannot read our folders: all is loaded before."""
+    """What code of ours says as a user who cannot read our folders: all is loaded before.
+
+    He is nobody that another test is, too: how much memory may be locked is counted for each user.
+    """
     fork = (
         "import os, sys, json\n"
         "import _ctypes, monitord.stacks.rings, resource, subprocess\n"
-        "from monitord import rights\nrights.keep_only((), (65534, 65534))\n"
+        "from monitord import rights\nrights.keep_only((), (64321, 64321))\n"
         # A process that changed its user can be looked at by root alone, until it runs a program.
         "_ctypes.call_function(_ctypes.dlsym(_ctypes.dlopen(None, 2), 'prctl'), (4, 1, 0, 0, 0))\n"
     )
