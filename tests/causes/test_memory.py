@@ -131,13 +131,26 @@ def test_of_a_native_program_the_mapping_is_named_and_what_would_tell_more(leak:
     assert "page-faults" in cause.decides
 
 
-def test_memory_of_an_extension_is_put_down_to_no_type() -> None:
-    """What a C library allocates belongs to no object of Python."""
+ADDRESS = 0xD00000
+"""Where nothing of a program lies that is not randomised, and where a count of references could be."""
+POINTERS = f"""
+import mmap, struct
+library.mmap.restype = ctypes.c_void_p
+library.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+assert library.mmap({ADDRESS}, 1 << 16, 3, 0x100022, -1, 0) == {ADDRESS}, "it lies elsewhere"
+filling = struct.pack("<QQQQ", {ADDRESS} + 64, id(bytes), 50_000, 0) * 3125
+"""
+
+
+@pytest.mark.parametrize("content", ["ones", "a table of pointers"])
+def test_memory_of_an_extension_is_put_down_to_no_type(content: str) -> None:
+    """What a C library allocates belongs to no object of Python, also where a pointer looks like a small number."""
     text = (
         "import ctypes\nkept = [str(n) for n in range(50_000)]\nlibrary = ctypes.CDLL(None)\n"
-        "library.malloc.restype = ctypes.c_void_p\n"
-        "library.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]\nstep()\n"
-        "for n in range(400): library.memset(library.malloc(100_000), 1, 100_000)\n"
+        "library.malloc.restype = ctypes.c_void_p\nfilling = bytes([1]) * 100_000\n"
+        f"{POINTERS if content != 'ones' else ''}"
+        "library.memcpy.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]\nstep()\n"
+        "for n in range(400): library.memcpy(library.malloc(100_000), filling, 100_000)\n"
     )
     with python(text) as program:
         cause = grown(program)

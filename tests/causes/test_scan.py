@@ -12,7 +12,7 @@ from monitord.causes.scan import LARGE_LENGTH, Piece
 
 
 def is_object(count: int, pointer: int) -> bool:
-    is_count = 0 < count < 1 << 24 or 1 << 31 <= count < 1 << 32
+    is_count = 0 < count < 1 << 16 or 1 << 31 <= count < 1 << 32
     return is_count and 1 << 16 <= pointer < 1 << 48 and pointer % 16 == 0
 
 
@@ -20,10 +20,10 @@ def planted(seed: int) -> bytes:
     """Words of every kind: counts, pointers, and what is just beside them."""
     chance = random.Random(seed)
     kinds = (
-        lambda: chance.randrange(8), lambda: 0xFFFFFFFF, lambda: 0xC0000000, lambda: 1 << 24, lambda: 1 << 32,
+        lambda: chance.randrange(8), lambda: 0xFFFFFFFF, lambda: 0xC0000000, lambda: 1 << 16, lambda: 1 << 32,
         lambda: chance.randrange(1 << 44, 1 << 47) & ~15, lambda: chance.randrange(1 << 47),
         lambda: 0x95_9D40, lambda: chance.randrange(1 << 64), lambda: 1 << 48, lambda: 0xFFF0,
-        lambda: LARGE_LENGTH, lambda: LARGE_LENGTH - 1, lambda: chance.randrange(1 << 24),
+        lambda: LARGE_LENGTH, lambda: LARGE_LENGTH - 1, lambda: chance.randrange(1 << 24), lambda: chance.randrange(1 << 16),
     )  # fmt: skip
     return struct.pack("<4096Q", *(chance.choice(kinds)() for _ in range(4096)))
 
