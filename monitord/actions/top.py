@@ -204,8 +204,9 @@ def _seen(box: BlackBox, since_ns: int, interval_s: float, until_ns: int, folder
     ring = read_ring(BytesIO(named(found, folder))) if found is not None else None
     notes = list(ring.notes) if ring is not None else []
     if status["scope"] != "machine":
-        notes = [f"seen: {status['reason']}; `sudo monitord top` sees everybody"] + [
-            note for note in notes if not note.startswith("scope: ")
+        reason = str(status["reason"])
+        notes = [f"seen: {reason}; `sudo monitord top` sees everybody"] + [
+            note for note in notes if note not in reason
         ]
     return _Seen(
         interval_s=interval_s,

@@ -126,7 +126,7 @@ def _notes(ring: Ring, samples: Iterable[Sample]) -> Iterable[str]:
     ended = sum(_process(ring, one).ended_ns is not None for one in seen)
     if ended:
         yield f"{counted(ended, 'process')} of it had ended"
-    if ring.scope in _SCOPES:
+    if ring.scope in _SCOPES and not ring.notes:  # else the first of these says it, with the reason
         yield _SCOPES[ring.scope]
     if ring.lost:
         yield f"{counted(ring.lost, 'sample')} lost: the ring was full before it was read"

@@ -40,6 +40,9 @@ def opened(settings: BoxSettings) -> tuple[Rings | Asking, Lives | AskedLives, s
     except OSError as error:
         if not is_linux():
             raise
-        why = f"{_WEAKEST} ({error.strerror or error})"
-        return Asking(), AskedLives(), why
-    return rings, Lives(rings), f"{_WEAKER} ({refusal.strerror or refusal})"
+        return Asking(), AskedLives(), _because(_WEAKEST, error)
+    return rings, Lives(rings), _because(_WEAKER, refusal)
+
+
+def _because(less: str, error: OSError) -> str:
+    return f"{less} ({error.strerror or error}; `monitord doctor` has the fix)"

@@ -127,6 +127,8 @@ def test_without_rights_its_own_processes_are_seen_and_that_is_said(
     )
     assert done.returncode == 0, done.stderr
     assert b"sudo monitord top`" in done.stdout
+    told = [json.loads(text + "}")["notes"] for text in done.stdout.decode().split("\n}\n")[:-1]]
+    assert all(sum("only busy processes" in note for note in notes) <= 1 for notes in told), "said once"
     if b'"scope": "no functions"' in done.stdout:
         assert b"cannot see functions" in done.stdout
     else:

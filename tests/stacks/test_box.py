@@ -295,7 +295,7 @@ def test_with_fewer_rights_busy_processes_that_it_is_told_of_are_recorded_and_th
     status = box.status()
     assert status["scope"] == scope
     assert "the kernel grants no ring" in str(status["reason"])
-    assert "Permission denied" in str(status["reason"])
+    assert "Permission denied; `monitord doctor` has the fix" in str(status["reason"])
     told_of, other = key_of(start("price_basket(60)")), key_of(start("price_basket(60)"))
 
     def told() -> dict[str, Any] | None:
