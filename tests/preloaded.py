@@ -34,7 +34,9 @@ LOADED = {
         *("anyio._backends._asyncio", "mcp.server.stdio", "uvicorn"),
     ),
     "web": ("monitord.cli", "monitord.web", "anyio._backends._asyncio", "uvicorn", "typer._adapters"),
+    "export": ("monitord.export", "monitord.profiles", "monitord.redaction"),
 }
+RUNS = {"export": "monitord.export"}  # instead of monitord: the child that reads evidence
 _CALL = """
 import json, os, signal, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
@@ -189,7 +191,7 @@ def main(room: str, address: str) -> None:
     print("ready", flush=True)
     sys.argv[1:] = server.serve()
     try:
-        runpy.run_module("monitord", run_name="__main__", alter_sys=True)
+        runpy.run_module(RUNS.get(room, "monitord"), run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if isinstance(end.code, int):
             _end_at_once(end.code)
