@@ -20,6 +20,8 @@ from monitord.children import own_command
 from monitord.cli import main
 from monitord.cli.run import ALLOCATOR, LEAN
 from monitord.errors import UnreachableError
+from monitord.storage.queries import StoreReader
+from tests import preloaded
 from tests.patience import PATIENCE_S
 
 TARGETS = Path(__file__).parent / "targets"
@@ -131,6 +133,10 @@ class Recorder:
     def words(self, *command: str) -> list[str]:
         return [sys.executable, "-m", "monitord", *command, *self.places]
 
+    def forked(self, *command: str) -> list[str]:
+        """As `words`, where neither its start nor its pid matters."""
+        return preloaded.command("cli", *command, *self.places)
+
     def recording(self) -> list[str]:
         """What `monitord run` becomes (tests/cli/test_acting.py), without the command line that takes a third of a start."""
         python, *words = own_command("monitord.daemon", *self.places)
@@ -141,7 +147,8 @@ class Recorder:
         return ["--data-dir", str(self.data_dir), "--config", str(self.config)]
 
     def command(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.words(*command), capture_output=True, text=True, timeout=PATIENCE_S)
+        words = self.words(*command) if command[0] == "run" else self.forked(*command)
+        return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S)
 
     def ask(self, *command: str) -> Any:
         """What a command answers as JSON, also of a recorder that is silent for now; None where it says no."""
@@ -166,14 +173,18 @@ class Recorder:
 
         def has_come() -> bool:
             for row in self.incidents(**wanted):
-                shown = self.ask("show", str(row["id"]))
-                if not profiled or any(capture["role"] == "profile" for capture in shown["captures"]):
-                    found.append(shown)
+                if not profiled or "profile" in self.roles(row["correlation_id"]):
+                    found.append(self.ask("show", str(row["id"])))
                     return True
             return False
 
         self.wait_for(has_come, f"an incident with {wanted}")
         return found[0]
+
+    def roles(self, correlation_id: str) -> set[str]:
+        """Of an incident's captures so far, from its rows: for each `show` a child reads all evidence anew."""
+        with StoreReader(self.data_dir) as reader:
+            return {capture.role for capture in reader.incident(correlation_id).captures}
 
     def wait_for(self, condition: Callable[[], object], what: str) -> None:
         deadline = time.monotonic() + PATIENCE_S

@@ -49,6 +49,9 @@ class InstalledRecorder(Recorder):
     def words(self, *command: str) -> list[str]:
         return [self.installed.monitord, *super().words(*command)[3:]]
 
+    def forked(self, *command: str) -> list[str]:
+        return self.words(*command)
+
     def recording(self) -> list[str]:
         return self.words("run")
 
