@@ -142,14 +142,45 @@ def shared_sockets(_folder: Path) -> Iterator[Told]:
     for code in talking.SHARED.values():
         with started(talking.HEAD + talking.FAR + code) as (_, (holder, worker, port)):
             for pid in (holder, worker):
-                right = (f"to 127.0.0.1:{port}, moved by", f"(pid {worker})")
+                right = (f"to 127.0.0.1:{port}", moved_by(worker))
                 yield Told("shared sockets", cause_of(pid, TriggerMetric.NETWORK), right)
 
 
+def moved_by(pid: int) -> str:
+    """Not a word less: the sentence also names who only holds the socket."""
+    return f"moved by {procfs.text(procfs.path(pid, 'comm'), 64).strip()} (pid {pid})"
+
+
+def shared_look_alikes(_folder: Path) -> Iterator[Told]:
+    """Another holder does what looks like the work. Who may not be told at all is never somebody else."""
+    for code in talking.LOOK_ALIKES.values():
+        with started(talking.HEAD + code) as (_, (holder, worker)):
+            for pid in (holder, worker):
+                cause = cause_of(pid, TriggerMetric.NETWORK)
+                yield Told("shared sockets, look-alikes", cause, (moved_by(worker),))
+    for does in ("sleep()", "spin()"):
+        with started(talking.HIDDEN.format(does=does)) as (_, (hidden, victim, _port)):
+            cause = cause_of(victim, TriggerMetric.NETWORK)
+            yield Told("shared sockets, look-alikes", cause, (moved_by(hidden),))
+
+
+def both_send(_folder: Path) -> Iterator[Told]:
+    with started(talking.BOTH_SEND) as (_, (parent, child, port)):
+        for pid in (parent, child):
+            right = (f"127.0.0.1:{port}; which of", f"(pid {parent})", f"(pid {child})", "is unknown")
+            yield Told("shared sockets, two that send", cause_of(pid, TriggerMetric.NETWORK), right)
+
+
 CASES: tuple[Callable[[Path], Iterator[Told]], ...] = (
-    deadlocks, file_locks, look_alikes, other_ends, shared_sockets,
+    deadlocks, file_locks, look_alikes, other_ends, shared_sockets, shared_look_alikes, both_send,
 )  # fmt: skip
-ALWAYS_RIGHT = ("deadlocks", "locks on files", "look-alikes")
+ALWAYS_RIGHT = (
+    "deadlocks",
+    "locks on files",
+    "look-alikes",
+    "shared sockets",
+    "shared sockets, two that send",
+)
 
 
 def built(source: str, folder: Path) -> str:

@@ -376,7 +376,7 @@ OURS: dict[str, str] = {
             "sampling.entries", "sampling.groups", "sampling.details", "sampling.system", "sampling.devices", "sampling.waiting", "procfs.holders", "procfs.memory", "sampling.sockets", "procfs.sockdiag",
             "capture.thread_cpu", "capture.context_threads", "capture.context_files", "capture.cgroups", "supervision.supervisor",
             "capture.session", "procfs.system_calls", "capture.java", "capture.java_names", "symbols.opening",
-            "causes.usage", "causes.leaves", "causes.faults", "causes.holders", "causes.room", "causes.waits", "causes.ends", "causes.fanotify", "causes.threads", "causes.fd_growth", "perf_events.perf_event", "perf_events.faults",
+            "causes.usage", "causes.leaves", "causes.faults", "causes.holders", "causes.room", "causes.waits", "causes.ends", "causes.fanotify", "causes.threads", "causes.fd_growth", "perf_events.perf_event", "perf_events.faults", "perf_events.moving",
         ),
         "numbers and short words of the kernel; how many threads, descriptors and sockets are read is capped there",
     ),

@@ -20,7 +20,7 @@ _LOOKS = (rights.CAP_DAC_READ_SEARCH, rights.CAP_SYS_PTRACE)
 _ENTERS = (*_LOOKS, rights.CAP_SYS_ADMIN)
 """Besides: kernel stacks, fanotify, other network namespaces."""
 _SAMPLES = (*_LOOKS, rights.CAP_PERFMON, rights.CAP_SYSLOG)
-"""Besides: samples of native code, and where the kernel's functions lie."""
+"""Besides: samples of native code and of the kernel, and where its functions lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ METRICS: Mapping[TriggerMetric, Member] = {
         "disk_io", observes="process", at_arming=True, limit_s=4.0, capabilities=_ENTERS
     ),
     TriggerMetric.NETWORK: Member(
-        "network", observes="process", limit_s=6.0, capabilities=_ENTERS, asks_sockets=True
+        "network", "process", limit_s=6.0, capabilities=(*_SAMPLES, rights.CAP_SYS_ADMIN), asks_sockets=True
     ),
     TriggerMetric.HANG: Member("hang", observes="process", capabilities=_ENTERS),
     TriggerMetric.FD_GROWTH: Member("fd_growth", observes="process", at_arming=True, compares=True),

@@ -1,7 +1,8 @@
 """With which remote ends a process exchanges bytes, and whether it moved them: sockets are held by several.
 
 Bytes are the kernel's, by socket (sock_diag). Who moved them is the process met in a send or receive of that
-socket, else the one that ran meanwhile; two that did both leave it unknown. UDP has no counters.
+socket, running or blocked, else the only one that ran meanwhile; two that did leave it unknown. UDP has no
+counters.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from monitord.causes.facts import Facts
 from monitord.causes.unknown import unknown
 from monitord.causes.wait_words import Row, number, process_called, rows, text
 from monitord.model import Cause, counted, sized
+from monitord.perf_events import moving
 from monitord.procfs import descriptors, holders, sockdiag
 from monitord.redaction import redact_name
 
@@ -28,6 +30,10 @@ _HOLDERS = 8
 _MOST_OF_IT = 0.8
 _EVIDENCE = 6
 _UDP_LOOK_S = 0.3
+_DECIDES = "the stacks of those that hold these sockets"
+_DECIDES_UNSAMPLED = (
+    "samples of who runs in sends and receives: record as root, or with CAP_PERFMON and CAP_SYSLOG"
+)
 
 
 def observe(pid: int, start_ticks: int) -> dict[str, Any]:
@@ -41,6 +47,7 @@ def observe(pid: int, start_ticks: int) -> dict[str, Any]:
         asker = sockdiag.asker_of(pid)
     except PermissionError:
         return {"sockets": len(inodes), "unread": "the kernel may not be asked for sockets"}
+    samples = moving.opened(procfs.online_cpus()) if asker else None
     rights.keep_only((rights.CAP_SYS_PTRACE, rights.CAP_DAC_READ_SEARCH))
     rights.refuse_calls(profiles=False)
     if asker is None:
@@ -48,10 +55,9 @@ def observe(pid: int, start_ticks: int) -> dict[str, Any]:
             "sockets": len(inodes),
             "unread": "its network namespace can't be entered without CAP_SYS_ADMIN",
         }
-    rates = _rates(inodes, asker)
-    held = holders.holders(rates)
+    held = holders.holders(_busiest(inodes, asker))
     began_s, before = time.monotonic(), sockdiag.look([asker])
-    owners = holders.owners(held, rates, WATCH_S, doubts=True)
+    owners = holders.owners(held, lambda: sockdiag.look([asker]).both(), WATCH_S, samples, doubts=True)
     over_s = time.monotonic() - began_s
     time.sleep(max(0.0, WATCH_S - over_s))
     after, over_s = sockdiag.look([asker]), time.monotonic() - began_s
@@ -63,7 +69,8 @@ def observe(pid: int, start_ticks: int) -> dict[str, Any]:
         "over_s": round(over_s, 3),
         "sockets": len(inodes),
         "moved": _moved(deltas, after, owners),
-        "udp": _udp(pid, inodes & after.udp),
+        "is_sampled": samples is not None,
+        "udp": _udp(pid, inodes & after.udp, samples),
     }
 
 
@@ -74,28 +81,24 @@ def _add_new(inodes: Set[int], owners: holders.Owners) -> None:
             owners.by_inode[inode] = next(iter(by))
 
 
-def _rates(inodes: set[int], asker: socket.socket) -> dict[int, tuple[float, float]]:
-    """Bytes per second, sent and received, of the busiest: whose holders are worth being looked for."""
-    began_s, before = time.monotonic(), sockdiag.look([asker])
+def _busiest(inodes: set[int], asker: socket.socket) -> list[int]:
+    """Those whose holders are worth being looked for."""
+    before = sockdiag.look([asker])
     time.sleep(FIRST_S)
-    after = sockdiag.look([asker])
-    over_s = time.monotonic() - began_s
-    deltas = _deltas(inodes, before, after)
-    busiest = sorted(deltas, key=lambda inode: -sum(deltas[inode]))[:_BUSIEST]
-    return {inode: (deltas[inode][0] / over_s, deltas[inode][1] / over_s) for inode in busiest}
+    deltas = _deltas(inodes, before, sockdiag.look([asker]))
+    return sorted(deltas, key=lambda inode: -sum(deltas[inode]))[:_BUSIEST]
 
 
 def _deltas(
     inodes: set[int], before: sockdiag.Sockets, after: sockdiag.Sockets
 ) -> dict[int, tuple[int, int]]:
     """Bytes sent and received in between; a socket that is new counts from nothing."""
-    nothing = sockdiag.Counted("", 0, 0)
-    found = {}
-    for inode in inodes & after.tcp.keys():
-        now, then = after.tcp[inode], before.tcp.get(inode, nothing)
-        sent, received = now.sent_bytes - then.sent_bytes, now.received_bytes - then.received_bytes
-        if sent + received >= _LEAST_BYTES:
-            found[inode] = (sent, received)
+    now, then, found = after.both(), before.both(), {}
+    for inode in inodes & now.keys():
+        (sent, received), (sent_before, received_before) = now[inode], then.get(inode, (0, 0))
+        moved = sent - sent_before, received - received_before
+        if sum(moved) >= _LEAST_BYTES:
+            found[inode] = moved
     return found
 
 
@@ -126,13 +129,13 @@ def _named(pids: Iterable[int]) -> list[list[Any]]:
     return [[pid, redact_name(stat.name)[:40] if stat else ""] for pid, stat in told]
 
 
-def _udp(pid: int, inodes: set[int]) -> dict[str, int]:
+def _udp(pid: int, inodes: set[int], samples: holders.Samples | None) -> dict[str, int]:
     """How many UDP sockets it has, and in how many looks it was met sending or receiving there."""
     if not inodes:
         return {"sockets": 0, "looks_met": 0}
     held = holders.holders(inodes)
     used = set().union(*(by.get(pid, set()) for by in held.values()))
-    met = holders.activity({pid: used}, _UDP_LOOK_S)[pid].hits
+    met = holders.activity({pid: used}, _UDP_LOOK_S, samples)[pid].hits(used, inodes)
     return {"sockets": len(inodes), "looks_met": met}
 
 
@@ -161,7 +164,7 @@ def explain(facts: Facts) -> Cause:
         who = " and ".join(_called(one) for one in user[:4]) if user else "processes that can't be seen"
         return Cause(
             "remote end", f"{rate} {ends}; which of {who} moved them is unknown", "possible", None,
-            "the stacks of those that hold these sockets", evidence,
+            _DECIDES if seen.get("is_sampled") else _DECIDES_UNSAMPLED, evidence,
         )  # fmt: skip
     mover = user[0]
     is_sure = all(one.get("is_sure") for one in moved if _user(one) == user)

@@ -19,6 +19,7 @@ from monitord.procfs import descriptors
 from monitord.procfs.maps import mappings, python_version
 from monitord.procfs.memory import Memory
 from monitord.procfs.mounts import CAP_BYTES, MountPoint, mount_points
+from monitord.procfs.system_calls import RECEIVES, SENDS
 from monitord.redaction import redact_name
 
 Wait = dict[str, Any]
@@ -44,8 +45,6 @@ _PATH_ARGUMENT = dict.fromkeys(
     ),
     1,
 )
-_READS = frozenset(("read", "readv", "recvfrom", "recvmsg", "recvmmsg", "splice"))
-_WRITES = frozenset(("write", "writev", "sendto", "sendmsg", "sendmmsg", "sendfile"))
 _SETLKW, _OFD_SETLKW = 7, 38
 _MAPS_BYTES = 2 << 20
 _PATH_BYTES = 256
@@ -225,8 +224,8 @@ class Reader:
         link = descriptors.link_of(self._pid, descriptor)
         if link is None:
             return {"on": "other", "key": call}
-        is_reading = call in _READS
-        if link.startswith("pipe:") and (is_reading or call in _WRITES):
+        is_reading = call in RECEIVES
+        if link.startswith("pipe:") and (is_reading or call in SENDS):
             others = ends.pipe_ends(link, writing=is_reading)
             return {
                 "on": "pipe", "key": link[:40], "what": "read" if is_reading else "write",

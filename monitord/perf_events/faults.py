@@ -33,8 +33,7 @@ _FIRST = 64  # of the numbers that descriptors get which a child inherits
 
 # include/uapi/linux/perf_event.h, arch/x86/include/uapi/asm/perf_regs.h
 _MINOR_FAULTS = 5
-_ADDRESS, _REGISTERS, _STACK = 1 << 3, 1 << 12, 1 << 13
-_REGISTERS_AT = 80  # and behind them how much of the stack
+_ADDRESS, _STACK = 1 << 3, 1 << 13
 _WANTED = 0x1FF | 0xFF << 16  # ax bx cx dx si di bp sp ip, r8 to r15
 _OF_DWARF = (0, 3, 2, 1, 4, 5, 6, 7, 16, 8, 9, 10, 11, 12, 13, 14, 15)  # what psABI calls them, in that order
 _SAMPLE_RECORD = 9
@@ -54,11 +53,11 @@ class Fault:
 
 
 def _attributes(period: int, is_followed: bool, *, user_only: bool) -> bytes:
-    kinds = perf_event.SAMPLE_TID | perf_event.SAMPLE_TIME | _ADDRESS | _REGISTERS | _STACK
+    kinds = perf_event.SAMPLE_TID | perf_event.SAMPLE_TIME | _ADDRESS | perf_event.SAMPLE_REGISTERS | _STACK
     flags = perf_event.COMM | perf_event.COMM_EXEC | perf_event.MMAP | perf_event.MMAP2
     flags |= perf_event.EXCLUDE_KERNEL if user_only else 0
     fields = bytearray(perf_event.event_attributes(_MINOR_FAULTS, period, kinds, flags))
-    struct.pack_into("=QI", fields, _REGISTERS_AT, _WANTED, _STACK_BYTES)
+    struct.pack_into("=QI", fields, perf_event.REGISTERS_AT, _WANTED, _STACK_BYTES)
     return perf_event.inherited_by_threads(bytes(fields)) if is_followed else bytes(fields)
 
 

@@ -22,10 +22,11 @@ _IOC_SET_OUTPUT, _IOC_PAUSE_OUTPUT = 0x2405, 0x40042409
 
 # struct perf_event_attr, include/uapi/linux/perf_event.h; this much of it is known since Linux 4.8.
 _ATTRIBUTES_BYTES = 112
-_WAKES_AT, _CLOCK_AT, _MAX_STACK_AT = 48, 92, 108
-_TYPE_SOFTWARE, _CPU_CLOCK, _DUMMY = 1, 0, 9
-SAMPLE_TID, SAMPLE_TIME, _SAMPLE_CALLCHAIN = 1 << 1, 1 << 2, 1 << 5
-_INHERIT, EXCLUDE_KERNEL, _EXCLUDE_IDLE = 1 << 1, 1 << 5, 1 << 7
+_WAKES_AT, REGISTERS_AT, _CLOCK_AT, _MAX_STACK_AT = 48, 80, 92, 108
+_TYPE_SOFTWARE, CPU_CLOCK, _DUMMY = 1, 0, 9
+SAMPLE_TID, SAMPLE_TIME, SAMPLE_CALLCHAIN, SAMPLE_REGISTERS = 1 << 1, 1 << 2, 1 << 5, 1 << 12
+_INHERIT, EXCLUDE_USER, EXCLUDE_KERNEL, _EXCLUDE_IDLE = 1 << 1, 1 << 4, 1 << 5, 1 << 7
+EXCLUDE_USER_FRAMES = 1 << 22
 MMAP, COMM, _FREQUENCY, _TASK, _SAMPLE_ID_ALL = 1 << 8, 1 << 9, 1 << 10, 1 << 13, 1 << 18
 MMAP2, COMM_EXEC, _USE_CLOCK, _WRITE_BACKWARD = 1 << 23, 1 << 24, 1 << 25, 1 << 27
 _INHERIT_THREAD = 1 << 35  # Linux 5.13
@@ -49,8 +50,8 @@ class LockedMemoryError(OSError):
 def stack_attributes(rate_hz: int, max_frames: int = MAX_FRAMES, *, user_only: bool = False) -> bytes:
     """What ran, `rate_hz` times a second of CPU time, with its call chain. A few wake who polls."""
     flags = _FREQUENCY | _EXCLUDE_IDLE | (EXCLUDE_KERNEL if user_only else 0)
-    sample_type = SAMPLE_TID | SAMPLE_TIME | _SAMPLE_CALLCHAIN
-    return event_attributes(_CPU_CLOCK, rate_hz, sample_type, flags, max_frames, _SAMPLES_A_WAKE_UP)
+    sample_type = SAMPLE_TID | SAMPLE_TIME | SAMPLE_CALLCHAIN
+    return event_attributes(CPU_CLOCK, rate_hz, sample_type, flags, max_frames, _SAMPLES_A_WAKE_UP)
 
 
 def side_attributes(*, user_only: bool = False) -> bytes:

@@ -152,7 +152,7 @@ def side_record(record: bytes) -> SideRecord | None:
 
 def _mapped(at_ns: int, _flags: int, body: bytes) -> Mapped | None:
     pid, _, start, length, offset, major, minor, inode, _, _, _ = _MAPPED.unpack_from(body)
-    if not _is_somebody(pid) or not length or start + length > 1 << 64:
+    if not is_somebody(pid) or not length or start + length > 1 << 64:
         return None
     device = os.makedev(major & 0xFFF, minor & 0xFFFFF)
     path = _text(body[_MAPPED.size :], _MAX_PATH_BYTES)
@@ -162,24 +162,25 @@ def _mapped(at_ns: int, _flags: int, body: bytes) -> Mapped | None:
 def _named(at_ns: int, flags: int, body: bytes) -> Named | None:
     pid, thread_id = _PAIR.unpack_from(body)
     name = _text(body[8:], _MAX_NAME_BYTES)
-    return Named(at_ns, pid, thread_id, name, bool(flags & _MISC_OF_COMM_EXEC)) if _is_somebody(pid) else None
+    return Named(at_ns, pid, thread_id, name, bool(flags & _MISC_OF_COMM_EXEC)) if is_somebody(pid) else None
 
 
 def _forked(at_ns: int, _flags: int, body: bytes) -> Forked | None:
     pid, parent_pid, thread_id, _ = _FOUR.unpack_from(body)
-    return Forked(at_ns, pid, parent_pid, thread_id) if _is_somebody(pid) else None
+    return Forked(at_ns, pid, parent_pid, thread_id) if is_somebody(pid) else None
 
 
 def _ended(at_ns: int, _flags: int, body: bytes) -> Ended | None:
     pid, _, thread_id, _ = _FOUR.unpack_from(body)
-    return Ended(at_ns, pid, thread_id) if _is_somebody(pid) else None
+    return Ended(at_ns, pid, thread_id) if is_somebody(pid) else None
 
 
 def _text(padded: bytes, limit: int) -> str:
     return os.fsdecode(padded[:limit].partition(b"\0")[0])
 
 
-def _is_somebody(pid: int) -> bool:
+def is_somebody(pid: int) -> bool:
+    """Not what is nearly gone, or lives outside of our pid namespace."""
     return pid not in (0, _NOBODY)
 
 

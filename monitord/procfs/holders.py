@@ -1,20 +1,22 @@
 """Which process uses a socket that several hold: a parent that waits, or the child that works.
 
 Sockets are inherited by fork and handed over by systemd, so that holding one says little. What decides is who
-ran long enough to have moved the bytes, who is seen inside a read or write of that descriptor, and who spent
-time in the kernel; or nothing does. That a process burns CPU says nothing: it may do so at something else.
+is met running in a send or receive of that socket, or blocked in one, and who alone ran long enough to have
+moved the bytes; or nothing does. That a process burns CPU, also in the kernel, says nothing: it may do so at
+something else.
 """
 
 from __future__ import annotations
 
-import platform
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from monitord import procfs
-from monitord.procfs import descriptors
+from monitord.procfs import descriptors, sockdiag
+from monitord.procfs.system_calls import CALLS, RECEIVES, SENDS
 
 Held = dict[int, dict[int, set[int]]]
 """Descriptors by process by inode."""
@@ -22,37 +24,49 @@ Held = dict[int, dict[int, set[int]]]
 LOOK_S = 0.3
 _LOOKS = 30
 _LEAST_NS_A_BYTE = 0.03  # 33 GB/s: nobody copies faster
-_MOST_NS_A_BYTE = 5.0  # who spends more in the kernel does something else there
-_TICKS_THAT_COUNT = 2
-_DECIDED = 0.8  # this share of what was seen is one process's doing
+_BUFFERED_BYTES = 8 * 1024 * 1024  # may go out or come in while who moves them sleeps
+_MOST = 0.8  # of the bytes: who moved less of them is not to blame
+_TIMES = 10  # of two that work as much one is met that often, and the other never, in one watch of 500
+_PART = 0.2  # of the bytes: what went the other way, and was less, says nothing of who moved them
 _THREADS_AT_MOST = 64
 _THREADS_COUNTED = 4000
 _LINKS_AT_MOST = 400_000  # 2 µs each
 _PROCESSES_AT_MOST = 64
-_A_PART = 1 - _DECIDED
-_SENDING: Mapping[str, frozenset[int]] = {  # write writev sendfile sendto sendmsg sendmmsg
-    "x86_64": frozenset((1, 20, 40, 44, 46, 307)),
-    "aarch64": frozenset((64, 66, 71, 206, 211, 269)),
-}
-_RECEIVING: Mapping[str, frozenset[int]] = {  # read readv recvfrom recvmsg splice recvmmsg
-    "x86_64": frozenset((0, 19, 45, 47, 275, 299)),
-    "aarch64": frozenset((63, 65, 207, 212, 76, 243)),
-}
-Moved = tuple[float, float]
-"""Bytes that were sent and received."""
+_BOTH = (True, False)  # sent and received
+_MOVING = SENDS | RECEIVES
+_UNSEEN = 0
+"""Stands for the inode where a thread moves bytes at something else: io_uring's own file, a pipe."""
+
+
+class Samples(Protocol):
+    """As of perf_events.moving: pid, thread, descriptor and whether it sends, of each met running."""
+
+    def fresh(self) -> Iterable[tuple[int, int, int, bool]]: ...
 
 
 @dataclass(slots=True)
 class Activity:
-    """What a process did meanwhile: looks that met it moving bytes, its time on CPUs, and that in the kernel.
+    """What a process did meanwhile: its time on CPUs, and how often it was met moving bytes.
 
-    `at` are the looks by descriptor, and whether it sent.
+    `blocked` are looks by descriptor and whether in a send, `running` samples by inode and whether in a send.
     """
 
-    hits: int = 0
     run_ns: int = 0
-    system_ticks: int = 0
-    at: Counter[tuple[int, bool]] = field(default_factory=Counter)
+    blocked: Counter[tuple[int, bool]] = field(default_factory=Counter)
+    running: Counter[tuple[int, bool]] = field(default_factory=Counter)
+
+    def hits(self, descriptors: Iterable[int], inodes: Iterable[int] = ()) -> int:
+        """How often it was met at these."""
+        return _at(self.blocked, descriptors, _BOTH) + _at(self.running, inodes, _BOTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A process' time on CPUs, and how often it was met at one socket, blocked and running."""
+
+    run_ns: int = 0
+    blocked: int = 0
+    running: int = 0
 
 
 @dataclass(slots=True)
@@ -62,6 +76,16 @@ class Owners:
     by_inode: dict[int, int] = field(default_factory=dict)
     shared: dict[int, tuple[int, ...]] = field(default_factory=dict)
     sure: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The sockets before and after, and what their holders did in between."""
+
+    before: sockdiag.Sockets
+    after: sockdiag.Sockets
+    over_s: float
+    seen: dict[int, Activity]
 
 
 def holders(inodes: Iterable[int], kind: str = "socket") -> Held:
@@ -87,69 +111,120 @@ def holders(inodes: Iterable[int], kind: str = "socket") -> Held:
     return found
 
 
-def activity(held: Mapping[int, set[int]], over_s: float) -> dict[int, Activity]:
-    """What these processes, 64 at most, did with these descriptors, looked at some times within `over_s`."""
+def by_process(held: Held) -> dict[int, set[int]]:
+    """Descriptors of all these sockets by process."""
+    found: dict[int, set[int]] = {}
+    for by in held.values():
+        for pid, theirs in by.items():
+            found.setdefault(pid, set()).update(theirs)
+    return found
+
+
+def activity(
+    held: Mapping[int, set[int]],
+    over_s: float,
+    samples: Samples | None = None,
+    look: Callable[[], None] = lambda: None,
+) -> dict[int, Activity]:
+    """What these processes, 64 at most, did with these descriptors, looked at some times within `over_s`.
+
+    And who else was sampled at a socket. `look` is called at the begin and at the end, when the time on CPUs
+    is taken already, or not yet: of what happens in between nobody's time is missing.
+    """
     looked_at = dict(list(held.items())[:_PROCESSES_AT_MOST])
     seen = {pid: Activity() for pid in looked_at}
-    before = {pid: (_run_ns(pid), _system_ticks(pid)) for pid in looked_at}
-    sending, receiving = (of.get(platform.machine(), frozenset()) for of in (_SENDING, _RECEIVING))
+    before = {pid: _run_ns(pid) for pid in looked_at}
+    for _ in samples.fresh() if samples else ():
+        pass  # of the time until now
+    look()
     for _ in range(_LOOKS):
         for pid, used in looked_at.items():
-            met = ((call, one) for call, one in _calls(pid) if one in used)
-            moving = ((one, call in sending) for call, one in met if call in sending | receiving)
-            seen[pid].at.update(moving)
+            seen[pid].blocked.update(one for one in _calls(pid) if one[0] in used)
         time.sleep(over_s / _LOOKS)
-    for pid, did in seen.items():
-        run_ns, system_ticks = before[pid]
-        did.hits = did.at.total()
-        did.run_ns = max(0, _run_ns(pid) - run_ns)
-        did.system_ticks = max(0, _system_ticks(pid) - system_ticks)
+        if samples:
+            _add_samples(seen, samples)
+    look()
+    for pid in looked_at:
+        seen[pid].run_ns = max(0, _run_ns(pid) - before[pid])
     return seen
 
 
-def chosen(seen: Mapping[int, Activity], moved_bytes: float = 0.0) -> tuple[int, bool] | None:
+def _add_samples(seen: dict[int, Activity], samples: Samples) -> None:
+    """Where a thread is met, its own table says which socket it is: no other need have that descriptor."""
+    known: dict[tuple[int, int], int] = {}
+    for pid, thread, descriptor, is_sending in samples.fresh():
+        key = thread, descriptor
+        if key not in known:
+            known[key] = _socket_at(pid, thread, descriptor)
+        seen.setdefault(pid, Activity()).running[known[key], is_sending] += 1
+
+
+def _socket_at(pid: int, thread: int, descriptor: int) -> int:
+    try:
+        link = procfs.link(procfs.path(pid, f"task/{thread}/fd/{descriptor}"))
+    except OSError:
+        return _UNSEEN  # closed meanwhile, or it may not be seen
+    return (descriptors.inode_in(link) or _UNSEEN) if link.startswith("socket:") else _UNSEEN
+
+
+def chosen(seen: Mapping[int, Use], moved_bytes: float = 0.0) -> tuple[int, bool] | None:
     """The one that moved the bytes, and whether that is sure; None: nobody, or several may have.
 
-    Sure is what was the only one to run long enough, or was met in nearly all looks that met anybody.
+    Sure is who was met there nearly every time that anybody was, or alone ran long enough for more than the
+    kernel may have kept for it. Who works is met running as often as it works, and may be blocked all day
+    while it moves little: so the former decides first.
     """
-    least_ns = _DECIDED * moved_bytes * _LEAST_NS_A_BYTE
-    able = {pid: did for pid, did in seen.items() if did.run_ns > least_ns}
+    running = {pid: did.running for pid, did in seen.items()}
+    if (met := _met_most(running)) is not None:
+        return met, True
+    by_hand = max(0.0, moved_bytes - _BUFFERED_BYTES)
+    least_ns = _MOST * by_hand * _LEAST_NS_A_BYTE
+    able = {pid: did for pid, did in seen.items() if did.run_ns > least_ns or did.running}
     if len(able) == 1:
-        return next(iter(able)), True
-    hits = sum(did.hits for did in able.values())
-    for pid, did in able.items():
-        if did.hits and did.hits >= _DECIDED * hits:
-            return pid, True
-    if hits:
+        return next(iter(able)), by_hand > 0
+    if any(running.values()):
         return None
-    in_kernel = {pid: did.system_ticks for pid, did in able.items() if did.system_ticks}
-    pid, ticks = next(iter(in_kernel.items()), (0, 0))
-    is_plausible = 1e9 * ticks / procfs.TICKS_PER_S <= moved_bytes * _MOST_NS_A_BYTE
-    return (pid, False) if len(in_kernel) == 1 and ticks >= _TICKS_THAT_COUNT and is_plausible else None
+    met = _met_most({pid: did.blocked for pid, did in able.items()})
+    return None if met is None else (met, True)
+
+
+def _met_most(times: Mapping[int, int]) -> int | None:
+    """The process that was met there so much more often than all others that chance does not explain it."""
+    whole = sum(times.values())
+    return next((pid for pid, met in times.items() if met >= _TIMES * (1 + whole - met)), None)
 
 
 def owners(
-    held: Held, rates: Mapping[int, Moved] | None = None, over_s: float = LOOK_S, *, doubts: bool = False
+    held: Held,
+    sockets: Callable[[], Mapping[int, tuple[int, int]]],
+    over_s: float = LOOK_S,
+    samples: Samples | None = None,
+    *,
+    doubts: bool = False,
 ) -> Owners:
     """The process that uses each socket; and of those that several share undecided, all of them.
 
-    `rates` are bytes per second, sent and received, by inode, where they are known. `doubts`: who is seen
-    to hold one alone is looked at, too. A thread with descriptors of its own, and io_uring, hold sockets that
-    nobody sees.
+    `sockets` gives the bytes that each has sent and received so far. `doubts`: who is seen to hold one alone
+    is looked at, too. A thread with descriptors of its own, and io_uring, hold sockets that nobody sees,
+    unless `samples` meet them.
     """
     found = Owners()
     several = {inode: by for inode, by in held.items() if len(by) > 1 or doubts}
     if not doubts:
         found.by_inode = {inode: next(iter(by)) for inode, by in held.items() if len(by) == 1}
         found.sure.update(found.by_inode)
-    used: dict[int, set[int]] = {}
-    for by in several.values():
-        for pid, theirs in by.items():
-            used.setdefault(pid, set()).update(theirs)
-    seen = activity(used, over_s) if used else {}
+    told: list[Mapping[int, tuple[int, int]]] = []
+    is_watched = bool(several or (held and samples))
+    used = by_process(several)
+    seen = activity(used, over_s, samples, lambda: told.append(sockets())) if is_watched else {}
+    for inode in held.keys() - several.keys():
+        met = _met_most({pid: _at(did.running, (inode,), _BOTH) for pid, did in seen.items()})
+        if met is not None:
+            found.by_inode[inode] = met
     for inode, by in several.items():
-        sent, received = (rates or {}).get(inode, (0.0, 0.0))
-        choice = _choice(by, seen, (sent * over_s, received * over_s))
+        (sent, received), after = (one.get(inode, (0, 0)) for one in told)
+        moved = max(0, after[0] - sent), max(0, after[1] - received)  # less: it was closed
+        choice = _choice(inode, by, seen, moved)
         if choice is None and len(by) == 1:
             continue
         if choice is None:
@@ -162,30 +237,45 @@ def owners(
 
 
 def _choice(
-    by: Mapping[int, set[int]], seen: Mapping[int, Activity], moved: Moved
+    inode: int, by: Mapping[int, set[int]], seen: Mapping[int, Activity], moved: tuple[int, int]
 ) -> tuple[int, bool] | None:
-    """Of those that hold one socket, by what was seen at that socket; None also if one was not looked at.
+    """Of those that hold one socket, or were sampled there; None also if one was not looked at.
 
     Who waits in a read did not send. Where much went both ways, one process must have moved both.
     """
     if not by.keys() <= seen.keys():
         return None
-    ways = [(True, moved[0]), (False, moved[1])]
-    ways = [(is_sent, part) for is_sent, part in ways if part >= _A_PART * sum(moved)]
-    each = [{pid: _at(seen[pid], used, is_sent) for pid, used in by.items()} for is_sent, _part in ways]
+    ways = [(is_sent, part) for is_sent, part in zip(_BOTH, moved, strict=True) if part >= _PART * sum(moved)]
+    each = [_uses(inode, by, seen, is_sent) for is_sent, _part in ways]
     choices = [chosen(theirs, part) for theirs, (_is_sent, part) in zip(each, ways, strict=True)]
     found = {choice[0] if choice else None for choice in choices}
     pid = found.pop()
     if pid is None or found:
         return None
     if len(by) == 1:
-        return pid, any(theirs[pid].hits for theirs in each)
+        return pid, any(theirs[pid].blocked + theirs[pid].running > 0 for theirs in each)
     return pid, all(choice is not None and choice[1] for choice in choices)
 
 
-def _at(did: Activity, used: Iterable[int], is_sent: bool) -> Activity:
-    """What it did, with the looks that met it sending at these descriptors, or receiving."""
-    return Activity(sum(did.at[one, is_sent] for one in used), did.run_ns, did.system_ticks)
+def _uses(
+    inode: int, by: Mapping[int, set[int]], seen: Mapping[int, Activity], is_sent: bool
+) -> dict[int, Use]:
+    """What those that hold it, or were sampled there, did to send through it, or to receive.
+
+    Who moves bytes at something else may move those of any socket that he holds.
+    """
+    way = (is_sent,)
+    return {
+        pid: Use(did.run_ns, _at(did.blocked, by[pid], way), _at(did.running, (inode, _UNSEEN), way))
+        if pid in by
+        else Use(did.run_ns, 0, did.running[inode, is_sent])
+        for pid, did in seen.items()
+        if pid in by or (inode, is_sent) in did.running
+    }
+
+
+def _at(met: Mapping[tuple[int, bool], int], places: Iterable[int], ways: Iterable[bool]) -> int:
+    return sum(met.get((place, way), 0) for place in places for way in ways)
 
 
 def hidden_count() -> int:
@@ -201,13 +291,14 @@ def hidden_count() -> int:
     return hidden
 
 
-def _calls(pid: int) -> list[tuple[int, int]]:
-    """The system call that each thread is in, and its first argument."""
+def _calls(pid: int) -> list[tuple[int, bool]]:
+    """At which descriptor each thread is blocked in a send or receive, and in which of them."""
     found = []
     for task in _tasks(pid):
         words = procfs.text(f"{task}/syscall", 256).split()
-        if len(words) > 2:  # "running" or "-1 …" otherwise
-            found.append((int(words[0]), int(words[1], 16)))
+        call = CALLS.get(words[0]) if len(words) > 2 else None  # "running" or "-1 …" otherwise
+        if call and call.name in _MOVING:
+            found.append((int(words[1], 16), call.name in SENDS))
     return found
 
 
@@ -215,14 +306,6 @@ def _run_ns(pid: int) -> int:
     """Nanoseconds on CPUs of all threads; the kernel's ticks would be too coarse for tenths of a second."""
     told = (procfs.text(f"{task}/schedstat", 256).split() for task in _tasks(pid, _THREADS_COUNTED))
     return sum(int(words[0]) for words in told if words)
-
-
-def _system_ticks(pid: int) -> int:
-    """Field 15 of a stat line: what all threads spent in the kernel."""
-    try:
-        return int(procfs.split_stat(procfs.read(procfs.path(pid, "stat"), 4096), 13)[1][12])
-    except (OSError, IndexError, ValueError):
-        return 0
 
 
 def _tasks(pid: int, most: int = _THREADS_AT_MOST) -> list[str]:

@@ -60,6 +60,10 @@ class Sockets:
         """Bytes in both directions, by inode."""
         return {inode: counted.moved_bytes for inode, counted in self.tcp.items()}
 
+    def both(self) -> dict[int, tuple[int, int]]:
+        """Bytes sent and received, by inode."""
+        return {inode: (counted.sent_bytes, counted.received_bytes) for inode, counted in self.tcp.items()}
+
 
 @dataclass(slots=True)
 class Namespaces:

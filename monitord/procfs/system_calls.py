@@ -35,7 +35,7 @@ _WITH_FILE_ARM64 = """
     22 epoll_pwait 25 fcntl 29 ioctl 32 flock 46 ftruncate 47 fallocate 57 close 61 getdents64 62 lseek
     63 read 64 write 65 readv 66 writev 67 pread64 68 pwrite64 71 sendfile 76 splice 80 fstat 82 fsync
     83 fdatasync 84 sync_file_range 202 accept 203 connect 206 sendto 207 recvfrom 211 sendmsg
-    212 recvmsg 242 accept4 267 syncfs 285 copy_file_range 426 io_uring_enter
+    212 recvmsg 242 accept4 243 recvmmsg 267 syncfs 269 sendmmsg 285 copy_file_range 426 io_uring_enter
 """
 _OTHERS_ARM64 = """
     35 unlinkat 38 renameat 39 umount2 40 mount 48 faccessat 56 openat 72 pselect6 73 ppoll 78 readlinkat
@@ -57,3 +57,6 @@ _TABLES = {
     "aarch64": _table(_WITH_FILE_ARM64, _OTHERS_ARM64),
 }
 CALLS = _TABLES.get(os.uname().machine, {})
+SENDS = frozenset(("write", "writev", "sendto", "sendmsg", "sendmmsg", "sendfile"))
+RECEIVES = frozenset(("read", "readv", "recvfrom", "recvmsg", "recvmmsg", "splice"))
+"""What moves bytes to, and from, the file that is the first argument."""

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from monitord import rights
 from monitord.model import counted, sized
 from monitord.ownership import line_for_all
+from monitord.perf_events import moving
 from monitord.procfs import holders as held_by
-from monitord.procfs import path, sockdiag, stat_of
+from monitord.procfs import online_cpus, path, sockdiag, stat_of
 
 Row = tuple[int, int, str, float]
 
@@ -55,18 +56,6 @@ def busy(before: Mapping[int, int], after: Mapping[int, int], over_s: float) -> 
     return {inode: rate for inode, rate in rates.items() if rate >= _FEWEST_BYTES_PER_S}
 
 
-def _both_ways(
-    inodes: Iterable[int], before: sockdiag.Sockets, after: sockdiag.Sockets, over_s: float
-) -> dict[int, held_by.Moved]:
-    """Bytes per second that each socket sent and received; a new one counts from nothing."""
-    found = {}
-    for inode in inodes:
-        now, then = after.tcp[inode], before.tcp.get(inode)
-        sent, received = (then.sent_bytes, then.received_bytes) if then else (0, 0)
-        found[inode] = ((now.sent_bytes - sent) / over_s, (now.received_bytes - received) / over_s)
-    return found
-
-
 def by_process(rates: Mapping[int, float], owner_of: Mapping[int, int]) -> list[Row]:
     """Rows (pid, start ticks, name, bytes/s), busiest first; sockets without an owner are left out."""
     sums: dict[int, float] = {}
@@ -77,11 +66,14 @@ def by_process(rates: Mapping[int, float], owner_of: Mapping[int, int]) -> list[
     return sorted(rows, key=lambda row: -row[3])
 
 
-def answer(before: Moment, after: Moment, closed: Mapping[int, int]) -> dict[str, object]:
+def answer(
+    before: Moment, after: Moment, namespaces: sockdiag.Namespaces, samples: held_by.Samples | None
+) -> dict[str, object]:
     """What is printed; see the top."""
     over_s = max(after.at_s - before.at_s, 1e-3)
     rates = busy(before.sockets.moved(), after.sockets.moved(), over_s)
-    owners = held_by.owners(held_by.holders(rates), _both_ways(rates, before.sockets, after.sockets, over_s))
+    held = held_by.holders(rates)
+    owners = held_by.owners(held, lambda: sockdiag.look(namespaces.open).both(), samples=samples)
     owner_of, shared = owners.by_inode, owners.shared
     talkers = by_process(rates, owner_of)
     carried = (after.bytes_by_namespace[0] - before.bytes_by_namespace[0]) / over_s
@@ -102,24 +94,25 @@ def answer(before: Moment, after: Moment, closed: Mapping[int, int]) -> dict[str
         )
     missing = carried - sum(rates.values())
     if missing > carried / 2 and datagrams >= _MANY_DATAGRAMS_PER_S:
-        row, text = _datagram_users(after.sockets.udp, datagrams)
+        row, text = _datagram_users(after.sockets.udp, datagrams, samples)
         blamed = row or blamed
         said.append(text)
-    said += _closed(before, after, closed)
+    said += _closed(before, after, namespaces.closed)
     if blamed is None and not said:
         said.append(_nobody())
     return {"talkers": talkers, "blamed": blamed, "said": "; ".join(said)}
 
 
-def _datagram_users(inodes: Iterable[int], datagrams: float) -> tuple[Row | None, str]:
+def _datagram_users(
+    inodes: Iterable[int], datagrams: float, samples: held_by.Samples | None
+) -> tuple[Row | None, str]:
     """Processes seen sending or receiving datagrams, whose bytes nothing counts."""
-    used: dict[int, set[int]] = {}
-    for by in held_by.holders(sorted(inodes)[-_DATAGRAM_SOCKETS_AT_MOST:]).values():
-        for pid, descriptors in by.items():
-            used.setdefault(pid, set()).update(descriptors)
-    seen = held_by.activity(used, held_by.LOOK_S)
-    ranked = sorted(seen, key=lambda pid: (seen[pid].hits, seen[pid].run_ns), reverse=True)
-    active = [pid for pid in ranked if seen[pid].hits]
+    held = held_by.holders(sorted(inodes)[-_DATAGRAM_SOCKETS_AT_MOST:])
+    used = held_by.by_process(held)
+    seen = held_by.activity(used, held_by.LOOK_S, samples)
+    hits = {pid: did.hits(used.get(pid, ()), held) for pid, did in seen.items()}
+    ranked = sorted(seen, key=lambda pid: (hits[pid], seen[pid].run_ns), reverse=True)
+    active = [pid for pid in ranked if hits[pid]]
     likely = active or [pid for pid in ranked if seen[pid].run_ns]
     who = (
         f"these processes hold busy UDP sockets: {_named(likely)}"
@@ -210,10 +203,11 @@ def _listed_peers(rates: Mapping[str, float]) -> str:
 def main(over_s: float) -> None:
     """Look twice and print. ASCII JSON keeps any process name whole."""
     namespaces = sockdiag.open_namespaces()
+    samples = moving.opened(online_cpus())
     rights.keep_only((rights.CAP_SYS_PTRACE, rights.CAP_DAC_READ_SEARCH))
     before = take(namespaces)
     time.sleep(over_s)
-    sys.stdout.write(json.dumps(answer(before, take(namespaces), namespaces.closed)))
+    sys.stdout.write(json.dumps(answer(before, take(namespaces), namespaces, samples)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ def send(one):
 def spin():
     while True: pass
 def sleep(): time.sleep(600)
+def work_in_kernel():
+    while True: os.stat("/")
+def say(*numbers): print("ready", *numbers, flush=True)
 """
 FAR = """
 server = socket.create_server(("127.0.0.1", 0))
@@ -29,6 +32,67 @@ workers = [os.fork() or (send(client) if number == 2 else sleep()) for number in
 print('ready', os.getpid(), workers[2], address[1], flush=True); os.waitpid(workers[2], 0)
 """,
 }
+# What one holder does looks like the work of the other, who moves the bytes: the second number.
+LOOK_ALIKES = {
+    "the holder works in the kernel at something else": FAR
+    + "child = os.fork() or send(client); say(os.getpid(), child); work_in_kernel()",
+    "the holder is blocked in a receive and burns CPU": FAR
+    + """
+child = os.fork() or send(client)
+threading.Thread(target=drain, args=(client,), daemon=True).start()
+say(os.getpid(), child)
+spin()
+""",
+    "the holder sends elsewhere": FAR
+    + "child = os.fork() or send(client); say(os.getpid(), child); send(socket.create_connection(address))",
+    "the holder sends a little": FAR
+    + """
+child = os.fork() or send(client)
+say(os.getpid(), child)
+while True: client.sendall(b"x" * 1000); time.sleep(0.01)
+""",
+    "a file is sent, and the holder works in the kernel": FAR
+    + """
+def send_file():
+    file = os.memfd_create("file")
+    os.truncate(file, 1 << 18)
+    while True: os.sendfile(client.fileno(), file, 0, 1 << 18); time.sleep(0.002)
+child = os.fork() or send_file()
+say(os.getpid(), child)
+work_in_kernel()
+""",
+    "a pipe is spliced, and the holder burns CPU": FAR
+    + """
+def splice():
+    file, (out, into) = os.memfd_create("file"), os.pipe()
+    os.truncate(file, 1 << 16)
+    while True: os.splice(out, client.fileno(), os.splice(file, into, 1 << 16, 0)); time.sleep(0.0005)
+child = os.fork() or splice()
+say(os.getpid(), child)
+spin()
+""",
+    "neither sleeps": FAR
+    + """
+def sends_always():
+    while True: client.sendall(b"x" * (1 << 16))
+child = os.fork() or sends_always()
+say(os.getpid(), child)
+spin()
+""",
+    "the child receives, and the holder burns CPU": """
+server = socket.create_server(("127.0.0.1", 0))
+if os.fork() == 0: send(socket.create_connection(server.getsockname()))
+one, _ = server.accept()
+child = os.fork() or drain(one)
+say(os.getpid(), child)
+spin()
+""",
+}
+BOTH_SEND = (
+    HEAD
+    + FAR
+    + "child = os.fork()\nif child: print('ready', os.getpid(), child, address[1], flush=True)\nsend(client)\n"
+)
 PREFORK = (
     HEAD
     + """

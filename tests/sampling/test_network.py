@@ -6,13 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from monitord.procfs.holders import Activity, Owners, _choice, chosen, holders, owners
+from monitord.procfs.holders import Owners, holders, owners
 from monitord.sampling import Sampler, key_of
 from monitord.sampling.network import parse_answer, parse_nettop
 from monitord.sampling.sockets import busy, by_process
@@ -72,7 +71,7 @@ def test_sockets_of_one_process_are_added_up_and_ownerless_ones_left_out() -> No
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_nobody_owns_a_socket_that_is_not_there() -> None:
-    assert owners(holders([])) == owners(holders([2**40])) == Owners()
+    assert owners(holders([]), dict) == owners(holders([2**40]), dict) == Owners()
 
 
 def test_no_answer_is_unknown() -> None:
@@ -287,43 +286,3 @@ def relatives(pid: int) -> set[int]:
     parent = parents[pid]
     kin = {parent} | {one for one, its in parents.items() if its in (parent, pid)}
     return kin - {pid, os.getpid()}
-
-
-def test_a_part_is_not_the_doing_of_one() -> None:
-    """The only one that can have moved it counts, then who was met at it, then who alone was in the kernel."""
-    assert chosen({1: Activity(0, 900), 2: Activity(3, 10)}) == (2, True)
-    assert chosen({1: Activity(0, 900), 2: Activity(0, 0)}) == (1, True)
-    assert chosen({1: Activity(0, 900), 2: Activity(0, 10)}) is None, "CPU used at what? The other ran, too"
-    assert chosen({1: Activity(0, 10**6), 2: Activity(0, 4 * 10**6)}, 1e8) == (2, True), (
-        "1 ms moves no 100 MB"
-    )
-    both_can = {1: Activity(0, 10**9), 2: Activity(0, 10**8, 9)}
-    assert chosen(both_can, 1e8) == (2, False)
-    assert chosen(both_can, 1e6) is None, "90 ms in the kernel are not for a megabyte"
-    assert chosen({1: Activity(0, 10**9, 1), 2: Activity(0, 10**8, 9)}, 1e8) is None
-    assert chosen({1: Activity(30, 0), 2: Activity(0, 10)}) == (2, True), (
-        "who only waits in a read moved nothing"
-    )
-    assert chosen({1: Activity(2, 9), 2: Activity(2, 9)}) is None
-    assert chosen({1: Activity(0, 50), 2: Activity(0, 50)}) is None
-    assert chosen({1: Activity(), 2: Activity()}) is None
-    assert chosen({}) is None
-
-
-def test_who_is_met_receiving_sent_nothing() -> None:
-    """Of two that hold a socket one is met in a read each time; where much went both ways, one did both."""
-    held = {1: {5}, 2: {6}}
-    reads = {
-        1: Activity(9, 10**7, at=Counter({(5, False): 9})),
-        2: Activity(1, 10**7, at=Counter({(6, True): 1})),
-    }
-    assert _choice(held, reads, (1e6, 100.0)) == (2, True)
-    assert _choice(held, reads, (100.0, 1e6)) == (1, True)
-    assert _choice(held, reads, (1e6, 1e6)) is None
-    assert _choice({1: {5}}, reads, (1e6, 100.0)) == (1, False), (
-        "it alone is seen to hold it, and was not met sending"
-    )
-    assert _choice({1: {5}}, reads, (100.0, 1e6)) == (1, True)
-    both = {1: Activity(9, 10**7, at=Counter({(5, False): 9, (5, True): 3})), 2: Activity(0, 10**7)}
-    assert _choice(held, both, (1e6, 1e6)) == (1, True)
-    assert _choice({1: {5}, 3: {7}}, reads, (1e6, 0.0)) is None, "one was not looked at"
