@@ -19,6 +19,7 @@ import hypothesis
 import pytest
 import structlog
 
+from tests.alone import hold
 from tests.burners import end_orphans, mark_session
 from tests.mariadb import mariadb
 from tests.postgres import postgres
@@ -52,6 +53,14 @@ hypothesis.settings.load_profile("shared machine")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--lane", choices=list(LANES), help="the tests of one lane, see tests/run.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a --basetemp that another pytest uses; one that pytest chooses itself is new."""
+    folder = config.getoption("basetemp")
+    held = hold(Path(folder)) if folder else None
+    if held is not None:
+        config.add_cleanup(held.close)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

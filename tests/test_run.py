@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import run as runner
+from tests.alone import hold
 from tests.patience import PATIENCE_S
 from tests.run import LANES, TESTS, has_room, lane_of, lanes_of, relay, report_broken, status_of
 
@@ -168,3 +169,47 @@ def test_what_fails_is_run_again_alone_and_the_last_lines_name_it(tmp_path: Path
         "failed: test_a_number_agrees_with_its_noun[model.py]",
     ]
     assert run.returncode == 1
+
+
+OUTLIVED = """
+import os, signal, sys
+from pathlib import Path
+from tests.alone import hold
+held = hold(Path(sys.argv[1]))
+begun, into = os.pipe()
+child = os.fork()
+if not child:
+    os.write(into, b"x")
+    signal.pause()
+os.read(begun, 1)
+held.close()
+try:
+    held = hold(Path(sys.argv[1]))
+    print("held again")
+finally:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of sockets without files are Linux's")
+def test_two_runs_never_share_a_folder_for_temporary_files(tmp_path: Path) -> None:
+    """A test once read the configuration that the same test of a second run had written: a server's answer was another's."""
+    folder = tmp_path / "of one"
+    held = hold(folder)
+    assert held is not None
+    (tmp_path / "test_nothing.py").write_text("def test_nothing(): pass\n")
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--confcutdir", str(tmp_path)]
+    words += ["-p", "tests.conftest", "--basetemp", str(folder), str(tmp_path / "test_nothing.py")]
+    second = subprocess.run(words, capture_output=True, text=True, cwd=TESTS.parent, timeout=PATIENCE_S)
+    assert second.returncode == pytest.ExitCode.USAGE_ERROR, second
+    assert f"another pytest uses --basetemp {folder}" in second.stderr
+    held.close()
+    done = subprocess.run(
+        [sys.executable, "-c", OUTLIVED, str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=TESTS.parent,
+        timeout=PATIENCE_S,
+    )
+    assert (done.returncode, done.stdout) == (0, "held again\n"), done
