@@ -1,7 +1,8 @@
 """Which files the bytes of a disk alert went to or came from, and whether they were read or written.
 
 Two ways: positions and sizes of open files, compared between looks (blind to pwrite, pread, memory mappings
-and files that were closed meanwhile), and fanotify for a second, where that is permitted (blind to mappings).
+and files that were closed meanwhile; a position that jumps tells nothing), and fanotify for a second, where
+that is permitted (blind to mappings).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _MOST_OF_IT = 0.8
 _ENOUGH = 0.5
 _NAMED = 3
 _LEAST_BYTES = 1 << 20
+_MOST_TOLD = 1.25  # of what calls moved: positions were read a moment before
 _FIX = "fanotify (CAP_SYS_ADMIN), or what opens and maps files in its profile"
 _UNTOLD = ("/dev/", "/proc/", "/sys/", "/memfd:", "/dev")
 
@@ -198,14 +200,14 @@ def explain(facts: Facts) -> Cause:
     seen = facts.after or facts.before
     if seen is None:
         return unknown(facts, "its files could not be read", "record as root, or as its user")
-    moved = _by_file(facts)
     read_bytes, written_bytes = _bytes_moved(facts)
     whole = read_bytes + written_bytes
+    moved = _by_file(facts, {"r": read_bytes, "w": written_bytes, "rw": whole} if whole else {})
     evidence = _evidence(moved, seen, read_bytes, written_bytes)
     known = sum(one["bytes"] for one in moved)
     if moved and known >= _LEAST_BYTES and known >= _ENOUGH * whole:
         sentence = _by_positions(moved, whole)
-        is_sure = known >= _MOST_OF_IT * whole
+        is_sure = whole > 0 and _MOST_OF_IT * whole <= known <= _MOST_TOLD * whole + _LEAST_BYTES
         return Cause("file", sentence, "certain" if is_sure else "likely", evidence=evidence)
     if (cause := _by_events(seen, evidence)) is not None:
         return cause
@@ -223,8 +225,12 @@ def explain(facts: Facts) -> Cause:
     return Cause(cause.kind, cause.sentence, cause.confidence, None, decides, evidence)
 
 
-def _by_file(facts: Facts) -> list[dict[str, Any]]:
-    """Bytes by path, over the longest time in which they can be compared; most first."""
+def _by_file(facts: Facts, most: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Bytes by path, over the longest time in which they can be compared; most first.
+
+    `most` is what calls moved, by how a file is open. A position that went further, or back, was set: it says
+    nothing of bytes, and a file's growth alone is counted.
+    """
     seen = facts.after or facts.before or {}
     earlier = {
         (number(one, "fd"), number(one, "inode")): (number(one, "position"), one.get("size"))
@@ -238,7 +244,12 @@ def _by_file(facts: Facts) -> list[dict[str, Any]]:
         position = number(file, "position") - was[0]
         size, size_was = file.get("size"), was[1]
         grown = size - size_was if isinstance(size, int) and isinstance(size_was, int) else 0
-        bytes_moved = max(abs(position), grown if "w" in text(file, "mode") else 0)
+        was_then = _was(file)
+        last_step = number(file, "position") - was_then[0] if was_then else 0
+        limit = most.get(text(file, "mode"))
+        is_set = min(position, last_step) < 0
+        is_set |= limit is not None and position > _MOST_TOLD * limit + _LEAST_BYTES
+        bytes_moved = max(0 if is_set else position, grown if "w" in text(file, "mode") else 0)
         if bytes_moved > 0:
             found[text(file, "path"), _direction(text(file, "mode"), grown), text(file, "mount")] += (
                 bytes_moved

@@ -35,8 +35,8 @@ WRITES = (
 file = os.open(path, os.O_WRONLY | os.O_CREAT)
 print("ready", flush=True)
 while True:
-    os.write(file, block); time.sleep(0.002)
-    if os.lseek(file, 0, os.SEEK_CUR) > 1 << 28: os.ftruncate(file, 0); os.lseek(file, 0, os.SEEK_SET)
+    os.write(file, block[:1 << 16]); time.sleep(0.002)
+    if os.lseek(file, 0, os.SEEK_CUR) > 1 << 29: os.ftruncate(file, 0); os.lseek(file, 0, os.SEEK_SET)
 """
 )
 APPENDS = (
@@ -121,6 +121,10 @@ def cause_of(pid: int) -> Cause:
     return disk_io.explain(Facts(ALERT, after=look(pid)))
 
 
+def explain_of(seen: dict[str, Any]) -> Cause:
+    return disk_io.explain(Facts(ALERT, after=seen))
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> str:
     return str(tmp_path / "data.bin")
@@ -161,6 +165,45 @@ def test_read_or_written_is_only_said_when_it_is_sure() -> None:
     io = {"io": {"rchar": 9_000_000, "wchar": 0}, "io_before": {"rchar": 0, "wchar": 0}}
     cause = disk_io.explain(Facts(ALERT, after={"files": [file], **io}))
     assert "were read or written at /x" in cause.sentence
+
+
+JUMPS = """
+import os, signal, sys, time
+signal.alarm(120)
+index = os.open(sys.argv[-1] + ".index", os.O_RDWR | os.O_CREAT)
+os.ftruncate(index, 8 << 30)
+journal = os.open(sys.argv[-1], os.O_RDWR | os.O_CREAT)
+block, number = b"x" * (1 << 20), 0
+print("ready", os.getpid(), flush=True)
+while True:
+    number += 1
+    os.lseek(index, number * 0x9E3779B1 % (8 << 30), os.SEEK_SET)
+    os.read(index, 4096)
+    os.pwrite(journal, block, number % 16 << 20)
+    time.sleep(0.02)
+"""
+
+
+def test_a_position_that_was_set_is_no_bytes(run: Run, path: str) -> None:
+    """It jumps through gigabytes of an index and reads little; what it writes elsewhere has no position."""
+    _, (pid,) = run(JUMPS, path)
+    seen = look(pid)
+    assert ".index" not in explain_of(without_events(seen)).sentence
+    assert explain_of(without_events(seen)).confidence == "unknown"
+
+
+@pytest.mark.parametrize("later", [(9 << 20, 4 << 20), (4 << 20, 8 << 30)])
+def test_a_position_that_goes_back_or_further_than_calls_moved_is_left_out(later: tuple[int, int]) -> None:
+    was, position = later
+    file = {"fd": 3, "inode": 5, "path": "/srv/data", "position": position, "size": 1 << 40, "mode": "r",
+            "mount": "", "was": [was, 1 << 40]}  # fmt: skip
+    seen = {"over_s": 1.0, "io_before": {"rchar": 0}, "io": {"rchar": 40 << 20}, "files": [file]}
+    assert explain_of(seen).confidence == "unknown"
+    assert explain_of({**seen, "files": [{**file, "position": was + (39 << 20)}]}).confidence == "certain"
+    assert (
+        explain_of({**seen, "io": {}, "files": [{**file, "position": was + (39 << 20)}]}).confidence
+        == "likely"
+    )
 
 
 @pytest.mark.root
