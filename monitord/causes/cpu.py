@@ -21,12 +21,14 @@ from monitord.causes.frame_classes import (
     REGEX,
     SERIAL,
     STARTS,
+    class_of,
+    is_by_name_alone,
 )
 from monitord.causes.leaves import name_leaves, sample_leaves
 from monitord.causes.shares import Shares, context_shares, heaviest, leaf_shares, native_shares
 from monitord.causes.unknown import unknown
 from monitord.causes.usage import Usage, read_usage, read_waits, usage_between
-from monitord.model import BEFORE, Cause, Confidence, TriggerMetric, counted
+from monitord.model import BEFORE, Cause, Confidence, Hotspot, TriggerMetric, counted
 from monitord.profiles.representation import Profile
 
 _FEW_BUSY = 5  # samples: below that nothing ran
@@ -318,14 +320,21 @@ def _is_python(facts: Facts) -> bool:
 
 
 def _hottest(facts: Facts, seen: _Seen) -> tuple[str, float] | None:
-    """The hottest function with its place, and its share."""
-    spot = next((one for one in facts.hotspots if not one.function.startswith(_NAMELESS)), None)
+    """The hottest function with its place, and its share; an allocator's, say, is no loop of its own code."""
+    spot = next((one for one in facts.hotspots if _may_be_own(one)), None)
     if spot is None:
         found = seen.leaves.hottest()
         return (found[0][0], found[1]) if found else None
     where = f"{spot.file}:{spot.line}" if spot.file and spot.line else spot.module
     whole = spot.total_share if spot.self_share >= 0.2 else 0.0  # a function that calls itself, or small ones
     return f"{spot.function} ({where})" if where else spot.function, max(spot.self_share, whole)
+
+
+def _may_be_own(spot: Hotspot) -> bool:
+    if spot.function.startswith(_NAMELESS):
+        return False
+    is_known = spot.kind == "native" and class_of(spot.function, spot.module) is not None
+    return not is_known or is_by_name_alone(spot.function, spot.module)
 
 
 def _for_function(sentence: str, seen: _Seen) -> str:

@@ -452,3 +452,16 @@ def test_the_life_of_a_child_that_ends_is_not_what_its_parent_does() -> None:
     assert told(own)[0] == "tight loop"
     starts = facts(None, leaves((90, FORKS)), usage=usage(system_s=1.5, children_s=5.0, children_faults=2000))
     assert told(starts) == ("process starts", "likely")
+
+
+def test_an_allocator_below_code_without_names_is_no_loop() -> None:
+    """PHP's matcher has no names in code that it made; what is hottest of the rest is where memory comes from."""
+    made = [native("[unknown]", "")]
+    seen = profile(
+        (13, [native("main", "php8.2"), native("_emalloc", "php8.2")]),
+        (20, made),
+        (7, [native("execute_ex", "php8.2")]),
+    )
+    cause = explain(facts(seen))
+    assert cause is not None
+    assert (cause.kind, cause.confidence) == ("unknown", "unknown"), cause
