@@ -320,7 +320,7 @@ def _is_python(facts: Facts) -> bool:
 
 
 def _hottest(facts: Facts, seen: _Seen) -> tuple[str, float] | None:
-    """The hottest function with its place, and its share; an allocator's, say, is no loop of its own code."""
+    """The hottest function that may be its own, with its place, and its share."""
     spot = next((one for one in facts.hotspots if _may_be_own(one)), None)
     if spot is None:
         found = seen.leaves.hottest()

@@ -26,7 +26,7 @@ _CPYTHON, _JVM, _RUBY, _PHP, _PERL, _LIBC = (
         r"(lib)?ruby",
         r"(lib)?php",
         r"(lib)?perl",
-        r"libc[.-]|ld-|libpthread|libc\.musl",
+        r"libc(-\d[\d.]*)?\.(so|musl)|ld-(linux|musl|\d)|libpthread",
     )
 )  # fmt: skip
 INTERPRETERS = re.compile(r"(lib)?(perl|ruby|php|lua|python|node|js|guile|tcl)[-0-9.]*(\.so[0-9.]*)?$")
@@ -184,7 +184,7 @@ _LOCK_NAMES = frozenset(("acquire", "_acquire_restore", "__enter__"))
 _CALLS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (REGEX, _names(r"""
         \b(re|regex)\.(match|search|findall|finditer|sub|subn|split|fullmatch|compile)\(|
-        \.(findall|finditer|fullmatch|subn)\(
+        \.(finditer|fullmatch|subn)\(|\b[A-Z_]+\.findall\(
     """)),
     (SERIAL, _names(r"""
         \b(json|pickle|marshal|yaml|orjson|ujson|msgpack|plistlib|toml|tomllib)\.(safe_)?(loads?|dumps?|
@@ -197,7 +197,7 @@ _CALLS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (STARTS, _names(r"""
         \bsubprocess\.|\bos\.(fork|system|popen|posix_spawn|spawn\w+)\(|\bPopen\(|\.(spawnSync|execSync)\(
     """)),
-    (LOCK, re.compile(r"\.acquire\(|^\s*with \w*lock\w*:")),
+    (LOCK, re.compile(r"\.acquire\(|^\s*with ([\w.]*[._])?(\w*_)?r?lock\w*:", re.IGNORECASE)),
 )  # fmt: skip
 _GC_THREADS = re.compile(r"(G1 |GC Thread|GC task|Parallel GC|CMS|ZGC|Shenandoah|Concurrent Mark)")
 
@@ -214,7 +214,11 @@ def class_of(name: str, module: str | None = None) -> str | None:
 
 
 _QUALIFIED = (":", ".", "/", "Builtins_")
-_SHARED_CODE = re.compile(r"lib|ld-|\[|.*\.so|(perl|ruby|php|lua|python|node|java|js|guile|tcl)")
+_SHARED_CODE = re.compile(  # of well-known authors; in any other library a name is its author's
+    r"lib(c(-\d[\d.]*)?|pthread|stdc\+\+|c\+\+|go|xml2|expat|pcre[\w-]*|onig|re2|yaml[\w-]*|json[\w-]*|jemalloc"
+    r"|tcmalloc\w*|mimalloc|jvm|node|v8\w*|(perl|ruby|php|lua|python)[\w.-]*)\.(so|musl)|ld-(linux|musl|\d)|\["
+    r"|.*\.cpython-\d|(perl|ruby|php|lua|python|node|java|js|guile|tcl)"
+)
 
 
 def is_by_name_alone(name: str, module: str | None) -> bool:

@@ -12,7 +12,13 @@ import pytest
 
 from monitord.causes.cpu import explain
 from monitord.causes.facts import Facts, Taken
-from monitord.causes.frame_classes import class_of, kernel_class_of, python_class_of, statement_class_of
+from monitord.causes.frame_classes import (
+    class_of,
+    is_by_name_alone,
+    kernel_class_of,
+    python_class_of,
+    statement_class_of,
+)
 from monitord.causes.usage import usage_between
 from monitord.model import Cause, Hotspot, TriggerMetric
 from monitord.profiles.builder import ProfileBuilder
@@ -338,7 +344,7 @@ def test_a_plain_name_in_the_programs_own_file_is_never_more_than_possible(name:
     assert own is not None
     assert (own.kind, own.confidence, own.runner_up) == (kind, "possible", "tight loop")
     assert "only their names" in (own.decides or "")
-    called = [(name, "libwork.so.1", "native"), ("main", "program", "native")]
+    called = [(name, "libc.so.6", "native"), ("main", "program", "native")]
     library = explain(facts(below=leaves((90, called))))
     assert library is not None
     assert (library.kind, library.confidence) == (kind, "certain")
@@ -455,13 +461,37 @@ def test_the_life_of_a_child_that_ends_is_not_what_its_parent_does() -> None:
 
 
 def test_an_allocator_below_code_without_names_is_no_loop() -> None:
-    """PHP's matcher has no names in code that it made; what is hottest of the rest is where memory comes from."""
-    made = [native("[unknown]", "")]
-    seen = profile(
-        (13, [native("main", "php8.2"), native("_emalloc", "php8.2")]),
-        (20, made),
-        (7, [native("execute_ex", "php8.2")]),
-    )
+    """The matcher of PHP has no names in code that it made. Of what has names, an allocator is hottest."""
+    own = [(5, [native("main", "php8.2"), native(f"zend_{number}", "php8.2")]) for number in range(4)]
+    made = (7, [native("[unknown]", "")])
+    seen = profile((13, [native("main", "php8.2"), native("_emalloc", "php8.2")]), made, *own)
     cause = explain(facts(seen))
     assert cause is not None
     assert (cause.kind, cause.confidence) == ("unknown", "unknown"), cause
+
+
+@pytest.mark.parametrize(
+    "name", ["re_search_docs", "regexec_all", "futex_table", "mutex_spin_up", "XML_Parse"]
+)
+@pytest.mark.parametrize("module", ["/srv/libshop.so.1", "/srv/plugin.so", "libc-client.so", "/usr/bin/app"])
+def test_a_plain_name_in_somebodys_library_is_no_certainty(name: str, module: str) -> None:
+    """It says what it says in the C library, and is whatever its author likes anywhere else."""
+    assert is_by_name_alone(name, module)
+    cause = explain(facts(profile((95, [native("main"), native(name, module)]))))
+    assert cause is not None
+    assert cause.confidence == "possible"
+
+
+@pytest.mark.parametrize("module", ["libc-client.so", "ld-plugin.so", "/srv/libc-tree.so.1"])
+def test_the_c_library_is_told_by_all_of_its_name(module: str) -> None:
+    assert class_of("merge_state", module) is None
+    for its in ("libc.so.6", "libc-2.31.so", "ld-musl-x86_64.so.1"):
+        assert class_of("merge_state_array", its) == "regular expression"
+        assert not is_by_name_alone("regexec", its)
+
+
+@pytest.mark.parametrize("line", ["with block:", "with self.clock:", "for a in root.findall('a'):"])
+def test_a_line_that_only_looks_like_one_is_no_hint(line: str) -> None:
+    assert statement_class_of(line) is None
+    assert statement_class_of("with self.lock:") == statement_class_of("with _write_lock:") == "lock"
+    assert statement_class_of("WORDS.findall(text)") == "regular expression"
