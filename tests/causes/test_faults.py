@@ -318,13 +318,10 @@ int main(void) { pthread_t one; pthread_attr_t how; pthread_attr_init(&how); pth
     numbers = [f"-DEACH={max(1, 1000 // count)}", f"-DCOUNT={count}", f"-DENOUGH={count * 9 // 10}"]
     with running([built(text, "gcc", *numbers)]) as program:
         assert program.said == "ready\n"
-        began_s = time.monotonic()
         watch = observing.watch(program.pid)
-        took_s = time.monotonic() - began_s
         assert len(watch.descriptors) in (0, 32, 2 * THREADS_AT_MOST * len(procfs.online_cpus()))
         watch.close()
         cause = grown(program)
-    assert took_s < 1
     assert cause.kind != "allocation", cause
     assert "in the 16 threads that could be watched" in dict(cause.evidence)["page faults"]
 

@@ -24,6 +24,7 @@ from monitord.actions.workspace import Workspace
 from monitord.fleet.ship_state import read_state
 from monitord.model import Event, EventType
 from monitord.storage.events import access
+from tests.patience import PATIENCE_S
 
 HOUR = timedelta(hours=1)
 SECRET = "hunter2hunter2"
@@ -308,7 +309,7 @@ def test_a_server_that_does_not_answer_costs_the_deadline(here, store, loose, po
         connection.rollback()
     assert answer.code == 1
     assert "no answer within 1 s" in answer.err
-    assert took_s < 4
+    assert took_s < PATIENCE_S
     assert json.loads(here("events", "copy", "--to", url, "-o", "json").out)["copied"] == 1
     same_as_here(here, url)
 
@@ -386,7 +387,7 @@ def test_a_file_that_others_made_is_given_up_in_its_time(here, tmp_path: Path, w
     made.close()
     began_s = time.monotonic()
     answer = here("events", "stats", "--of", f"sqlite:///{file}", MONITORD_EVENTS__DEADLINE_S="1")
-    assert time.monotonic() - began_s < 20
+    assert time.monotonic() - began_s < PATIENCE_S
     assert answer.code == 1, answer
     assert answer.err.startswith("monitord: ")
     assert answer.err.count("\n") == 1
