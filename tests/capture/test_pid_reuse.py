@@ -16,7 +16,6 @@ from monitord.capture.target import Target
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of, wait_for
 from tests.patience import PATIENCE_S
-from tests.strangers import unshared
 
 # Runs as pid 1 of its own pid namespace. The target is killed once the tool holds it, and its pid given to another
 # process at once (ns_last_pid), as often as asked; prints how each capture ended.
@@ -107,6 +106,7 @@ PROFILE = {
 }
 
 
+@pytest.mark.root  # of a user namespace all programs belong to nobody, and root there runs none of them
 def test_a_reused_pid_never_gives_a_stack(
     tmp_path: Path, folder: Path, require_tool: Callable[[str], str]
 ) -> None:
@@ -118,7 +118,7 @@ def test_a_reused_pid_never_gives_a_stack(
     script = tmp_path / "inside.py"
     script.write_text(INSIDE)
     ran = subprocess.run(
-        [*unshared("--pid", "--fork", "--mount-proc"), sys.executable, str(script), str(folder),
+        [require_tool("unshare"), "--pid", "--fork", "--mount-proc", sys.executable, str(script), str(folder),
          str(tool), os.pathsep.join([str(Path.cwd()), *(path for path in sys.path if path)])],
         capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip

@@ -165,7 +165,7 @@ def test_the_same_user_has_one_stand_in_in_all_of_a_bundle(
             held = tar.extractfile(entry)
             text = held.read().decode("utf-8", "replace") if held is not None else ""
             assert "alice" not in text, entry.name
-            found[Path(entry.name).name] = set(re.findall(r"/home/(user-[a-z0-9]{8})", text))
+            found[Path(entry.name).name] = set(re.findall(r"/home/(user-[a-z0-9]{8})/(?:main|work)", text))
     stand_ins = found["incident.json"]
     assert len(stand_ins) == 1
     for name in ("profile.folded", "profile.speedscope.json", "report.html", "report.md", "profile.json"):
