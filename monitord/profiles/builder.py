@@ -35,6 +35,7 @@ class ProfileBuilder:
         self.unit = unit
         self.period_s: float | None = None
         self.errors = 0
+        self.looks: int | None = None
         self._numbers: dict[Frame, int] = {}
         self._known: dict[Frame, int] = {}
         self._threads: dict[Thread, Thread] = {}
@@ -143,6 +144,7 @@ class ProfileBuilder:
             notes=tuple(
                 text if count == 1 else f"{text} ({count:,} times)" for text, count in self._notes.items()
             ),
+            looks=self.looks,
         )
 
     def _has_room(self, depth: int) -> bool:

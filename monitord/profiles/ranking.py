@@ -64,8 +64,10 @@ def hotspots(profile: Profile, limit: int = 20) -> tuple[Hotspot, ...]:
             *map(str, item[0]),
         ),
     )
-    samples = whole if profile.unit == "samples" else None
-    return tuple(_hotspot(function, tally, whole, samples) for function, tally in ranked[: max(0, limit)])
+    return tuple(
+        _hotspot(function, tally, whole, _looks(profile, whole))
+        for function, tally in ranked[: max(0, limit)]
+    )
 
 
 def _background(tallies: Mapping[_Function, _Tally], whole: float) -> set[_Function]:
@@ -85,7 +87,14 @@ def share_error(share: float, samples: float) -> float:
     return float(_Z * math.sqrt(max(0.0, spread)) / (1 + _Z * _Z / samples))
 
 
-def _hotspot(function: _Function, tally: _Tally, whole: float, samples: float | None) -> Hotspot:
+def _looks(profile: Profile, whole: float) -> float | None:
+    """How many looks these shares are of; None where they are not counts."""
+    if profile.unit != "samples":
+        return None
+    return whole if profile.looks is None else min(whole, profile.looks)
+
+
+def _hotspot(function: _Function, tally: _Tally, whole: float, looks: float | None) -> Hotspot:
     name, file, module, kind = function
     share = min(1.0, tally.own / whole)
     hottest = sorted(tally.own_lines.items(), key=lambda item: (-item[1], item[0]))[:_STATEMENTS]
@@ -97,7 +106,7 @@ def _hotspot(function: _Function, tally: _Tally, whole: float, samples: float | 
         total_share=min(1.0, tally.total / whole),
         kind=kind,
         module=module_of(file) if kind == "python" and file and not module else module,
-        share_error=None if samples is None else round(share_error(share, samples), 4),
+        share_error=None if looks is None else round(share_error(share, looks), 4),
         func_id=func_id_of(name, file, module, kind),
         statements=tuple(
             Statement(line, round(value / whole, 4))

@@ -44,7 +44,8 @@ class Profile:
 
     `stacks` maps (thread, frame numbers from the root to the leaf) to a value in `unit`: the number of
     samples, or bytes, or seconds. `sample_count` is the number of samples in any unit. `errors` counts
-    samples that the tool or the parser could not read; `notes` says what was left out and why.
+    samples that the tool or the parser could not read; `notes` says what was left out and why. `looks`: how
+    often somebody really looked, where one look stands for several samples.
     """
 
     tool: str
@@ -55,6 +56,7 @@ class Profile:
     period_s: float | None = None
     errors: int = 0
     notes: tuple[str, ...] = field(default=())
+    looks: int | None = None
 
     @property
     def total(self) -> int | float:

@@ -18,6 +18,7 @@ from monitord.redaction import redact_name
 
 _TICK_NS = 10_000_000  # USER_HZ is 100 wherever monitord runs
 _LAST_TICK = 1 << 62
+_READING_NS = 250_000_000  # a thread's Python stack is read so often: it stands for the samples around it
 _SCOPES = {
     "own processes": "the black box saw this user's processes only",
     "dumps": "without the kernel's rings: stack dumps of whatever was hottest at each moment",
@@ -48,9 +49,22 @@ def profile_of(ring: Ring, pid: int | None = None) -> Profile:
         if stack not in placed:
             placed[stack] = tuple(builder.frame(ring.frames[frame]) for frame in ring.stacks[stack] or ())
         builder.add(_label(ring, thread), placed[stack], value)
+    builder.looks = _looks(ring, samples)
     for note in _notes(ring, samples):
         builder.note(note)
     return builder.build()
+
+
+def _looks(ring: Ring, samples: Iterable[Sample]) -> int:
+    """Each sample is one, but of those with a Python stack all that one reading stands for."""
+    has_python = [any(ring.frames[frame].kind == "python" for frame in stack or ()) for stack in ring.stacks]
+    readings, others = set(), 0
+    for at_ns, thread, stack, weight in samples:
+        if has_python[stack]:
+            readings.add((thread, at_ns // _READING_NS))
+        else:
+            others += weight
+    return len(readings) + others
 
 
 def samples_of(ring: Ring, wanted: frozenset[int]) -> Sequence[Sample]:

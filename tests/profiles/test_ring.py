@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from monitord.profiles import Profile, ProfileError, hotspots, parse
 from monitord.profiles.comparing import compare
 from monitord.profiles.idle_calls import _PYTHON_CALLERS
+from monitord.profiles.ranking import share_error
 from monitord.profiles.ring_document import MAX_SAMPLES, read_ring
 from monitord.profiles.timeline import MAX_STEPS, Step, timeline
 from monitord.profiles.writing import WRITERS, write
-from tests.profiles.ring_documents import BEGAN_NS, RATE_HZ, RingDocument, native, python, shop
+from tests.profiles.ring_documents import BEGAN_NS, RATE_HZ, Call, RingDocument, native, python, shop
 
 TARGET = 4321
 SECOND_NS = 1_000_000_000
@@ -41,6 +42,18 @@ def test_the_target_s_functions_have_the_shares_that_they_ran() -> None:
     assert spots["<module>"].total_share == 1.0
     assert (profile.tool, profile.unit, profile.period_s) == ("ring", "samples", 1 / RATE_HZ)
     assert profile.sample_count == 263
+
+
+@pytest.mark.parametrize(("call", "looks"), [(python("price"), 40), (native("price"), 190)])
+def test_how_far_a_share_may_be_off_counts_readings_of_python_not_the_samples_that_share_one(
+    call: Call, looks: int
+) -> None:
+    """Ten seconds are 190 samples, and 40 readings of the thread's Python stack."""
+    made = RingDocument()
+    thread = made.process(TARGET, is_target=True)
+    made.ran(thread, [call], 40, 50)
+    spot = hotspots(_read(made))[0]
+    assert spot.share_error == pytest.approx(share_error(1.0, looks), rel=0.05)
 
 
 def test_a_stranger_s_functions_stay_out_of_the_target_s_profile_and_are_in_the_machine_s() -> None:
