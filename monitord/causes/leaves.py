@@ -69,11 +69,15 @@ class Code:
     path: str
 
 
+Chains = Counter[tuple[int, tuple[int, ...]]]
+"""How often each chain of addresses, leaf first, was seen in each thread."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """How often each chain of addresses, leaf first, was seen in each thread; what lay where before that."""
+    """What was seen, and what lay where before that."""
 
-    chains: Counter[tuple[int, tuple[int, ...]]]
+    chains: Chains
     code: Sequence[Code]
     image: tuple[int, int] | None
 
@@ -116,7 +120,7 @@ def name_leaves(pid: int, sampled: Sampled | str) -> dict[str, Any]:
     }
 
 
-def _sampled(pid: int, seconds: float) -> Counter[tuple[int, tuple[int, ...]]]:
+def _sampled(pid: int, seconds: float) -> Chains:
     """Raises OSError when no thread can be sampled."""
     attributes = perf_event.stack_attributes(RATE_HZ, _FRAMES + 2)
     user_only = perf_event.stack_attributes(RATE_HZ, _FRAMES + 2, user_only=True)
@@ -131,7 +135,7 @@ def _sampled(pid: int, seconds: float) -> Counter[tuple[int, tuple[int, ...]]]:
         if not rings and refusal is not None:
             raise refusal
         time.sleep(seconds)
-        found: Counter[tuple[int, tuple[int, ...]]] = Counter()
+        found: Chains = Counter()
         for ring in rings:
             for _at, _pid, thread, chain in records.samples(ring.whole()):
                 found[thread, chain[:_FRAMES]] += 1
