@@ -64,10 +64,8 @@ def hotspots(profile: Profile, limit: int = 20) -> tuple[Hotspot, ...]:
             *map(str, item[0]),
         ),
     )
-    return tuple(
-        _hotspot(function, tally, whole, _looks(profile, whole))
-        for function, tally in ranked[: max(0, limit)]
-    )
+    looks = _looks(profile, whole)
+    return tuple(_hotspot(function, tally, whole, looks) for function, tally in ranked[: max(0, limit)])
 
 
 def _background(tallies: Mapping[_Function, _Tally], whole: float) -> set[_Function]:

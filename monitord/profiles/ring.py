@@ -57,7 +57,8 @@ def profile_of(ring: Ring, pid: int | None = None) -> Profile:
 
 def _looks(ring: Ring, samples: Iterable[Sample]) -> int:
     """Each sample is one, but of those with a Python stack all that one reading stands for."""
-    has_python = [any(ring.frames[frame].kind == "python" for frame in stack or ()) for stack in ring.stacks]
+    of_python = {number for number, frame in enumerate(ring.frames) if frame.kind == "python"}
+    has_python = [not of_python.isdisjoint(stack or ()) for stack in ring.stacks]
     readings, others = set(), 0
     for at_ns, thread, stack, weight in samples:
         if has_python[stack]:
