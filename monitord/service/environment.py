@@ -67,8 +67,8 @@ class InstallInto:
 
     def do(self, run: Run) -> str:
         with _draft(self.target) as draft:
+            words = _what_to_install(self.source, draft / "wheels")  # refused before seconds were spent
             _call((str(self.python), "-I", "-m", "venv", str(draft)))
-            words = _what_to_install(self.source, draft / "wheels")
             pip = (str(draft / "bin/python"), "-I", "-m", "pip", "install", "--no-input", "--quiet")
             # No source distribution: building one would run its code with the rights of root.
             _call((*pip, "--only-binary", ":all:", *words), _pip_environment())

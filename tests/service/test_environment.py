@@ -105,7 +105,8 @@ def test_nothing_that_others_can_change_is_packed(tmp_path: Path) -> None:
     (package / "__init__.py").write_text("")
     code = (
         "import sys, io; from pathlib import Path; from monitord.service import packing;"
-        "packing._PACKAGE = Path(sys.argv[1]); packing._BESIDE = {}; packing.pack(io.BytesIO())"
+        "packing._PACKAGE = Path(sys.argv[1]); packing._BESIDE = {}; packing._required = lambda name: ();"
+        "packing.pack(io.BytesIO())"
     )
     for mode, owner, expected in (
         (0o644, 0, None),
