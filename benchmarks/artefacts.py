@@ -33,7 +33,7 @@ from monitord.storage.artefacts.providers import open_provider
 
 SIZES = {"1 kB": 1_000, "100 kB": 100_000, "10 MB": 10_000_000}
 JUDGED_BYTES = 100_000
-LIMITS = {"manager": 0.15, "sealed": 0.30}
+LIMITS = {"manager": 0.15, "encrypted": 0.30}
 HIT_LIMIT_US = 20.0
 MEMORY_LIMIT_BYTES = 64 << 20
 LISTED_KEYS = 100_000
@@ -153,7 +153,7 @@ def compared(name: str, client: Client, rounds: int) -> list[Row]:
     """A row for storing and one for retrieving of each size; stored as captures are: what is there stays."""
     managers = {
         "manager": StorageManager(compose(client.provider, compression_level=None)),
-        "sealed": StorageManager(compose(client.provider, compression_level=None, keyring=a_keyring())),
+        "encrypted": StorageManager(compose(client.provider, compression_level=None, keyring=a_keyring())),
         "compressed": StorageManager(compose(client.provider)),
     }
     stores: dict[str, Call] = {"raw": client.store, "careful": client.stored_by_hand}
@@ -211,11 +211,12 @@ def _row(what: str, size: int, took_s: dict[str, float]) -> Row:
     judged = size >= JUDGED_BYTES
     return Row(
         what,
-        f"{took_s['manager'] * 1e3:.2f} ms ({more['manager']:+.0%}), sealed {took_s['sealed'] * 1e3:.2f} ms "
-        f"({more['sealed']:+.0%}), compressed {took_s['compressed'] * 1e3:.2f} ms",
+        f"{took_s['manager'] * 1e3:.2f} ms ({more['manager']:+.0%}), "
+        f"encrypted {took_s['encrypted'] * 1e3:.2f} ms ({more['encrypted']:+.0%}), "
+        f"compressed {took_s['compressed'] * 1e3:.2f} ms",
         f"raw client {took_s['raw'] * 1e3:.2f} ms; same promises by hand {took_s['careful'] * 1e3:.2f} ms "
-        f"(beside that {against['manager']:+.0%}, sealed {against['sealed']:+.0%})",
-        "≤ +15 %, sealed ≤ +30 %" if judged else "–",
+        f"(beside that {against['manager']:+.0%}, encrypted {against['encrypted']:+.0%})",
+        "≤ +15 %, encrypted ≤ +30 %" if judged else "–",
         all(more[kind] <= limit for kind, limit in LIMITS.items()) if judged else None,
         command_of(__file__, "--only", what.rpartition(" ")[2]),
     )
@@ -286,7 +287,7 @@ def listing(folder: Path) -> list[Row]:
 
 
 def memory(folder: Path) -> list[Row]:
-    """The most that is resident in a child that stores a GB, compressed and sealed, and reads it back."""
+    """The most that is resident in a child that stores a GB, compressed and encrypted, and reads it back."""
     source = folder / "whole"
     piece = evidence(1 << 24)
     with source.open("wb") as file:
@@ -300,7 +301,7 @@ def memory(folder: Path) -> list[Row]:
     source.unlink()
     return [
         Row(
-            "memory while storing 1 GB, compressed and sealed, file",
+            "memory while storing 1 GB, compressed and encrypted, file",
             f"{(peak - bare) / 2**20:.0f} MiB above the interpreter; read back, too, "
             f"{(reading - bare) / 2**20:.0f} MiB; {took_s:.0f} s for both",
             f"`python -c pass` {bare / 2**20:.0f} MiB",

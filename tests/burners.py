@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 SESSION = "PYTEST_SESSION_PID"  # in the environment of everything that this session starts
-ENDS_S = 60.0  # what ends by itself (a courier, a supervisor) is given so long
+ENDS_S = 60.0  # what ends by itself (an uploader, a supervisor) is given so long
 
 
 def burn_command(cpu_s: int) -> tuple[str, ...]:

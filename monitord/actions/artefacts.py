@@ -86,7 +86,7 @@ def describe_artefact(workspace: Workspace, key: str) -> dict[str, Any]:
         "checksum": held.checksum,
         "content_type": held.content_type,
         "compression": held.compression,
-        "sealed_with": held.encryption.key_id if held.encryption else None,
+        "encrypted_with": held.encryption.key_id if held.encryption else None,
         "archived_in": held.archived_in,
         "tags": {printable(name): printable(value) for name, value in sorted(held.tags.items())},
     }

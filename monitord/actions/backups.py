@@ -112,7 +112,7 @@ def _check_room(workspace: Workspace, settings: Settings, folder: Path) -> None:
 
 
 def _in_one_folder(settings: Settings) -> OpenArtefacts:
-    """How a restored store is opened: all lies in it, sealed with the configured keys."""
+    """How a restored store is opened: all lies in it, encrypted with the configured keys."""
     import msgspec
 
     from monitord.recorder.artefact_stores import open_local_store

@@ -95,7 +95,7 @@ def _where_else(data_dir: Path) -> str:
 
 
 def status(workspace: Workspace) -> dict[str, Any]:
-    """What the recorder said last, with `is_running`, and where there are any: `courier`, `messages`, `ship`.
+    """What the recorder said last, `is_running`, and where there are any: `uploader`, `messages`, `ship`.
 
     The first sends artefacts elsewhere, the second tells people, the third ships to a fleet's bucket.
     """
@@ -106,7 +106,7 @@ def status(workspace: Workspace) -> dict[str, Any]:
     reported: dict[str, Any] = {"is_running": False, **(read_status(workspace.data_dir) or {})}
     sent, told = read_uploader_status(workspace.data_dir), read_message_status(workspace.data_dir)
     shipped = read_ship_status(workspace.data_dir)
-    reported |= {} if sent is None else {"courier": asdict(sent)}
+    reported |= {} if sent is None else {"uploader": asdict(sent)}
     reported |= {} if shipped is None else {"ship": asdict(shipped)}
     return reported | ({} if told is None else {"messages": told})
 

@@ -27,7 +27,7 @@ class StorageHealth:
     is_running: bool
     checks: list[tuple[str, HealthCheck]]
     reported: Mapping[str, Any] | None
-    courier: Mapping[str, Any] | None
+    uploader: Mapping[str, Any] | None
     usage: Mapping[str, int]
 
     def as_json(self) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class StorageHealth:
             ],
             "counters": self.reported.get("counters") if self.reported else None,
             "alerts": self.reported.get("alerts") if self.reported else None,
-            "courier": self.courier,
+            "uploader": self.uploader,
             "usage": self.usage,
         }
 
@@ -70,7 +70,7 @@ def check_storage(workspace: Workspace) -> StorageHealth:
         is_running=status["is_running"],
         checks=list(_checks(workspace, usage)),
         reported=reported if isinstance(reported, Mapping) else None,
-        courier=status.get("courier") if workspace.settings.storage.url else None,
+        uploader=status.get("uploader") if workspace.settings.storage.url else None,
         usage=usage,
     )
 

@@ -1,4 +1,4 @@
-"""Upkeep of the store: checked, tidied, shrunk, rebuilt, brought up to date, sealed with a new key."""
+"""Upkeep of the store: checked, tidied, shrunk, rebuilt, brought up to date, encrypted with a new key."""
 
 from __future__ import annotations
 
@@ -207,12 +207,12 @@ def rebuild_database(workspace: Workspace, *, confirmed: bool) -> Rebuilt:
 
 
 def rotate_key(workspace: Workspace) -> tuple[str, int, int]:
-    """Wrap the keys of all sealed artefacts with the active key, here, remote and archived.
+    """Wrap the keys of all encrypted artefacts with the active key, here, remote and archived.
 
     Returns the active key's id, how many were wrapped anew, and how many artefacts there are. Raises
-    ConfigError when nothing is sealed.
+    ConfigError when nothing is encrypted.
     """
-    from monitord.recorder.artefact_stores import keyring_of, sealed_places
+    from monitord.recorder.artefact_stores import encrypted_places, keyring_of
     from monitord.storage.artefacts import is_probe
     from monitord.storage.artefacts.rotation import rotate
     from monitord.storage.folder import check_data_dir
@@ -224,11 +224,11 @@ def rotate_key(workspace: Workspace) -> tuple[str, int, int]:
         raise ConfigError("cannot rotate keys: storage.encryption_key is not set, so nothing is encrypted")
     check_data_dir(workspace.data_dir)
     rotated, total = 0, 0
-    with sealed_places(settings, workspace.data_dir / ARTEFACTS_NAME) as places:
+    with encrypted_places(settings, workspace.data_dir / ARTEFACTS_NAME) as places:
         for each in places:
             keys = [key for key in each.provider.list() if not is_probe(key)]
             artefacts = counted(len(keys), "artefact")
             workspace.tell(f"{artefacts} in {each.provider.name}; this can be interrupted")
-            rotated += rotate(each.provider, keyring, keys, sealed_as=each.sealed_as)
+            rotated += rotate(each.provider, keyring, keys, encrypted_as=each.encrypted_as)
             total += len(keys)
     return keyring.active.key_id, rotated, total

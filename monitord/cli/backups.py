@@ -31,8 +31,8 @@ def backup(
 ) -> None:
     """Copy database and artefacts into a folder, consistent while the daemon goes on.
 
-    What is remote or in an archive is fetched. Keys that seal artefacts are not in it. Without DEST one more
-    goes into `[backup] folder`: unchanged artefacts are hard links, and it is restored on trial.
+    What is remote or in an archive is fetched. Keys that encrypt artefacts are not in it. Without DEST one
+    more goes into `[backup] folder`: unchanged artefacts are hard links, and it is restored on trial.
     """
     if destination is None:
         _show_run(backups.back_up_again(context.workspace), as_json=as_json)

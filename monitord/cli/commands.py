@@ -87,7 +87,7 @@ SECTIONS = {
         ("storage restore", "backups:restore", "Make a data directory from a backup."),
         ("storage rebuild", "storage_upkeep:rebuild", "Build the database anew from artefacts."),
         ("storage adopt", "storage_upkeep:adopt", "Read the days of a lost data directory."),
-        ("storage rotate-key", "storage_upkeep:rotate_key", "Move sealed artefacts to the new key."),
+        ("storage rotate-key", "storage_upkeep:rotate_key", "Move encrypted artefacts to the new key."),
         ("db upgrade", "db:upgrade", "Bring the database to this version."),
         ("db check", "db:check", "Look for damage."),
         ("db vacuum", "db:vacuum", "Rebuild the database compactly."),

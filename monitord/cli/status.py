@@ -120,7 +120,7 @@ def _running(
         "black box": black_box_line(reported.get("black_box")),
         "store": store_line(usage),
         "artefacts": artefact_counts(reported.get("storage")),
-        "remote": uploader_line(reported.get("courier"), now),
+        "remote": uploader_line(reported.get("uploader"), now),
         "fleet": ship_line(reported.get("ship"), now),
         "messages": message_line(reported.get("messages"), now),
         "so far": _counts(reported),

@@ -66,7 +66,7 @@ def _lines(found: StorageHealth, style: Style, columns: int) -> Iterator[str]:
     facts = {
         "store": store_line(found.usage),
         "artefacts": artefact_counts(found.reported) or f"nothing was counted: {nobody_records()}",
-        "remote": uploader_line(found.courier, datetime.now(UTC)),
+        "remote": uploader_line(found.uploader, datetime.now(UTC)),
     }
     yield ""
     for name, text in facts.items():

@@ -1,4 +1,4 @@
-"""`storage gc|verify|rebuild|rotate-key`: what is left over, damaged, lost, or sealed with an old key."""
+"""`storage gc|verify|rebuild|rotate-key`: what is left over, damaged, lost, or encrypted with an old key."""
 
 from __future__ import annotations
 
@@ -128,10 +128,10 @@ def rebuild(
 
 
 def rotate_key(context: CliContext) -> None:
-    """Wrap the keys of all sealed artefacts with the active key, here, remote and archived.
+    """Wrap the keys of all encrypted artefacts with the active key, here, remote and archived.
 
     Every reader must know the new key before: make it `storage.encryption_key`, name the old one in
     `storage.old_encryption_keys`, restart the service, then rotate.
     """
     key_id, rotated, total = upkeep.rotate_key(context.workspace)
-    emit(f"{rotated:,} of {total:,} have key {key_id} now; the others had it before, or are not sealed\n")
+    emit(f"{rotated:,} of {total:,} have key {key_id} now; the others had it before, or are not encrypted\n")

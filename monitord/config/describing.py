@@ -59,7 +59,7 @@ COMMENTS = {
     "storage.url": 'where artefacts go: "" stays in the data directory; s3://… redis://… file:///…',
     "storage.compression_level": "zstd, 1 to 19; 0: everything is kept as it is",
     "storage.encryption_key": '"": none; file:/PATH, credential:NAME or environment:NAME hold 32 bytes',
-    "storage.old_encryption_keys": "keys that still open what they sealed, after a change of the key",
+    "storage.old_encryption_keys": "keys that still open what they encrypted, after a change of the key",
     "storage.spool_mb": "with a url: what waits for it here at most, when it does not answer",
     "storage.deadline_s": "with a url: one artefact's transfer with all its tries takes this long at most",
     "storage.cache_mb": "memory for artefacts read lately, in commands that stay; 0: none",

@@ -120,7 +120,7 @@ class UploadSupervisor:
             self._left = self._waiting() if status == 0 else frozenset()
             self._is_wanted = self._is_wanted or status == MORE
             if self.trouble is not None:
-                get_logger().info("courier.recovered")
+                get_logger().info("uploader.recovered")
             self.trouble = None
             return
         written = read_uploader_status(self._data_dir)
@@ -131,7 +131,7 @@ class UploadSupervisor:
         self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
         self._not_before_s = self._clock() + self._pause_s
         if self.trouble is None:
-            get_logger().warning("courier.failing", reason=reason)
+            get_logger().warning("uploader.failing", reason=reason)
         self.trouble = reason
 
     def _waiting(self) -> frozenset[str]:

@@ -54,18 +54,18 @@ _BLACK_BOX = (
     ("impossible", "monitord_black_box_impossible", "Python stacks without a root, which were dropped."),
 )
 _UPLOADER = (
-    ("moved", "monitord_courier_moved_artefacts", "Artefacts brought to the remote provider."),
-    ("moved_bytes", "monitord_courier_moved_bytes", "Their bytes."),
-    ("deleted", "monitord_courier_deletions", "Deletions passed on."),
+    ("moved", "monitord_uploader_moved_artefacts", "Artefacts brought to the remote provider."),
+    ("moved_bytes", "monitord_uploader_moved_bytes", "Their bytes."),
+    ("deleted", "monitord_uploader_deletions", "Deletions passed on."),
 )
 _WAITING = (
     (
         "waiting_artefacts",
-        "monitord_courier_waiting_artefacts",
+        "monitord_uploader_waiting_artefacts",
         "Artefacts that wait to be uploaded.",
     ),
-    ("waiting_bytes", "monitord_courier_waiting_bytes", "Their bytes."),
-    ("waiting_deletions", "monitord_courier_waiting_deletions", "Deletions that wait."),
+    ("waiting_bytes", "monitord_uploader_waiting_bytes", "Their bytes."),
+    ("waiting_deletions", "monitord_uploader_waiting_deletions", "Deletions that wait."),
 )
 _USED = ("storage_used_bytes", "monitord_storage_used_bytes", "What artefacts took at the last look.")
 _PARTS = ("database", "wal", "artefact", "set_aside", "other")  # together what counts against the budget
@@ -88,7 +88,7 @@ def store_families(usage: Mapping[str, int]) -> Iterator[Family]:
 
 
 def recorder_families(report: Mapping[str, Any]) -> Iterator[Family]:
-    """Yield what a status tells, with `is_running`, and `courier` and `messages` where there are any."""
+    """Yield what a status tells, with `is_running`, and `uploader` and `messages` where there are any."""
     is_running = bool(report.get("is_running"))
     yield gauge("monitord_up", "Whether the daemon records.", float(is_running))
     yield from _messages(table(report.get("messages")))
@@ -101,9 +101,9 @@ def recorder_families(report: Mapping[str, Any]) -> Iterator[Family]:
     yield from _storage(table(report.get("storage")))
     yield from _runs("job", table(report.get("jobs")))
     yield from _runs("errand", table(report.get("errands")))
-    courier = table(report.get("courier"))
-    yield from (replace(each, is_since_start=False) for each in counters(courier, _UPLOADER))
-    yield from gauges(courier, _WAITING)
+    uploader = table(report.get("uploader"))
+    yield from (replace(each, is_since_start=False) for each in counters(uploader, _UPLOADER))
+    yield from gauges(uploader, _WAITING)
 
 
 def _basics(report: Mapping[str, Any]) -> Iterator[Family]:

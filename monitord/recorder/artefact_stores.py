@@ -166,7 +166,7 @@ def keyring_of(storage: StorageSettings) -> Keyring | None:
 
 
 def keyring_look(storage: StorageSettings) -> Callable[[], Keyring] | None:
-    """Read the keys anew, for the health check; None where nothing is sealed."""
+    """Read the keys anew, for the health check; None where nothing is encrypted."""
     if not storage.encryption_key:
         return None
     from monitord.storage.artefacts.keyring import load_keyring
@@ -329,25 +329,25 @@ def remote_provider(url: str, patience: Patience) -> StorageProvider:
 
 
 @dataclass(frozen=True, slots=True)
-class SealedPlace:
-    """A provider, and under which key an artefact was sealed that it keeps under this one."""
+class EncryptedPlace:
+    """A provider, and under which key an artefact was encrypted that it keeps under this one."""
 
     provider: StorageProvider
-    sealed_as: Callable[[str], str]
+    encrypted_as: Callable[[str], str]
 
 
 @contextmanager
-def sealed_places(settings: Settings, folder: Path) -> Iterator[list[SealedPlace]]:
-    """Whatever holds sealed artefacts, below their encryption: for a change of keys."""
+def encrypted_places(settings: Settings, folder: Path) -> Iterator[list[EncryptedPlace]]:
+    """Whatever holds encrypted artefacts, below their encryption: for a change of keys."""
     from monitord.storage.artefacts.wrappers.archiving import key_of_copy
 
     storage = settings.storage
     patience = Patience(deadline_s=storage.deadline_s)
     files = FileStorageProvider(folder, FileStorageConfig(create=False))
     remote = remote_provider(storage.url, patience) if storage.url else None
-    places = [SealedPlace(_uploading(settings, files, remote) if remote else files, str)]
+    places = [EncryptedPlace(_uploading(settings, files, remote) if remote else files, str)]
     if storage.archive_url:
-        places.append(SealedPlace(remote_provider(storage.archive_url, patience), key_of_copy))
+        places.append(EncryptedPlace(remote_provider(storage.archive_url, patience), key_of_copy))
     try:
         yield places
     finally:

@@ -10,7 +10,7 @@ from typing import Any
 from monitord.durable import read_regular
 from monitord.recorder.status import write_status
 
-STATUS_FILE = "courier.json"
+STATUS_FILE = "uploader.json"
 
 
 @dataclass(slots=True)

@@ -53,8 +53,8 @@ def backup(
 ) -> Manifest:
     """Copy the store into `destination`, which must not be there or be empty; its manifest.
 
-    The copy gets its name when it is whole and on the disk. Keys that seal artefacts are not in it. Artefacts
-    that an `earlier` backup has unchanged are hard links to it.
+    The copy gets its name when it is whole and on the disk. Keys that encrypt artefacts are not in it.
+    Artefacts that an `earlier` backup has unchanged are hard links to it.
     Raises NotFoundError, UsageError, DiskFullError, DamagedError, BusyError.
     """
     check_data_dir(data_dir)
@@ -67,7 +67,7 @@ def backup(
         artefact_store = open_artefacts(data_dir / ARTEFACTS_NAME, create=False)
         target = FileStorageProvider(staging / ARTEFACTS_NAME)
         try:
-            # As they lie there, compressed and sealed; what was archived is fetched back.
+            # As they lie there, compressed and encrypted; what was archived is fetched back.
             source = artefact_store.as_stored
             links = EarlierBackup(earlier) if earlier is not None else None
             missing = _Copy(database, staging, source, target, links).run()

@@ -47,7 +47,7 @@ def agree_on_plans(artefacts: StorageManager, state: Storage) -> int:
     held = _held(state)
     try:
         kept = _read(artefacts)
-    except StorageError as error:  # damaged, or sealed with a key that is not at hand
+    except StorageError as error:  # damaged, or encrypted with a key that is not at hand
         get_logger().warning("store.plans_unreadable", artefact=PLANS_KEY, reason=str(error))
         kept = {}
     if kept and not held:

@@ -12,7 +12,7 @@ from monitord.scripts.run import RunPlan, Watcher
 from monitord.storage.artefacts.keyring import new_key
 
 
-def test_a_kept_profile_is_sealed_as_all_other_evidence(tmp_path: Path) -> None:
+def test_a_kept_profile_is_encrypted_as_all_other_evidence(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text(new_key())
     key.chmod(0o600)

@@ -57,9 +57,9 @@ def test_status_tells_what_was_sent_and_what_waits(
     far_config: Path, here, store: SQLiteProfileStore, new_incident, data_dir: Path
 ) -> None:
     store.save_incident(new_incident())
-    assert "courier" not in json.loads(here("status", "-o", "json").out)
+    assert "uploader" not in json.loads(here("status", "-o", "json").out)
     assert uploader.run(config.load(far_config).settings, data_dir)
-    told = json.loads(here("status", "-o", "json").out)["courier"]
+    told = json.loads(here("status", "-o", "json").out)["uploader"]
     assert told["moved"] > 0
     assert (told["waiting_artefacts"], told["last_error"]) == (0, None)
     assert told["url"].startswith("file://")

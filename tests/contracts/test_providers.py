@@ -40,8 +40,8 @@ from monitord.storage.artefacts.metadata import (
     CHUNK_BYTES,
     BytesPayload,
     DerivedPayload,
+    Encryption,
     Payload,
-    Sealing,
     StorageMetadata,
 )
 from monitord.storage.artefacts.provider import Exchanging, StorageProvider
@@ -249,7 +249,7 @@ def test_metadata_comes_back_as_it_was(
         attributes={"name": name, "list": [1, None, 2.5, {"deep": [True]}]},
         updated_at=NOW + timedelta(microseconds=len(data)),
         compression="zstd",
-        encryption=Sealing("AES-256-GCM", "key-1", "d3JhcHBlZA=="),
+        encryption=Encryption("AES-256-GCM", "key-1", "d3JhcHBlZA=="),
         archived_in="s3",
     )
     assert get(provider, KEY) == (stored, data)

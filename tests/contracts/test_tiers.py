@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from monitord.storage.artefacts.errors import DamagedArtefactError, TransientError
-from monitord.storage.artefacts.keyring import Keyring, SealingKey
+from monitord.storage.artefacts.keyring import EncryptionKey, Keyring
 from monitord.storage.artefacts.metadata import CHUNK_BYTES, Payload, StorageMetadata
 from monitord.storage.artefacts.opening import compose
 from monitord.storage.artefacts.provider import StorageProvider
@@ -72,7 +72,7 @@ def archiving(request: pytest.FixtureRequest) -> type[ArchivingProvider]:
     return ARCHIVING[request.param]
 
 
-@pytest.fixture(params=["file", "memory", "file, sealed"])
+@pytest.fixture(params=["file", "memory", "file, encrypted"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, archiving: type[ArchivingProvider]) -> Place:
     """Files with an archive in memory, memory with an archive of files, and all wrappers around."""
     kept = MemoryStorageProvider()
@@ -85,10 +85,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, archiving: type[Archiv
     def open_bare() -> StorageProvider:
         return archiving(bare.open(), open_archive(), PendingDeletions(tmp_path / "deletions"))
 
-    def open_sealed() -> StorageProvider:
-        return compose(open_bare(), keyring=Keyring(SealingKey(bytes(range(32)))), follows_pointers=True)
+    def open_encrypted() -> StorageProvider:
+        return compose(open_bare(), keyring=Keyring(EncryptionKey(bytes(range(32)))), follows_pointers=True)
 
-    return changed(bare, open=open_sealed if "sealed" in request.param else open_bare)
+    return changed(bare, open=open_encrypted if "encrypted" in request.param else open_bare)
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES, 3 * CHUNK_BYTES + 1])

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitord.storage.artefacts.cache import CacheConfig, CacheManager
-from monitord.storage.artefacts.keyring import Keyring, SealingKey
+from monitord.storage.artefacts.keyring import EncryptionKey, Keyring
 from monitord.storage.artefacts.opening import compose
 from monitord.storage.artefacts.provider import StorageProvider
 from tests.contracts.test_providers import (  # noqa: F401  # pytest collects them here, too
@@ -54,7 +54,7 @@ def wrapped(bare: StorageProvider, switches: frozenset[str]) -> StorageProvider:
     return compose(
         bare,
         compression_level=3 if "zstd" in switches else None,
-        keyring=Keyring(SealingKey(SECRET)) if "key" in switches else None,
+        keyring=Keyring(EncryptionKey(SECRET)) if "key" in switches else None,
         cache=CacheManager(CacheConfig(limit_bytes=64 << 20)) if "cache" in switches else None,
     )
 
@@ -116,7 +116,7 @@ def test_metadata_come_back_as_they_were(
     assert stored.compression in ((None, "zstd") if "zstd" in switches else (None,))
 
 
-def test_what_shrinks_is_compressed_and_what_is_sealed_shows_nothing(
+def test_what_shrinks_is_compressed_and_what_is_encrypted_shows_nothing(
     provider: StorageProvider,  # noqa: F811
     place: Place,
     switches: frozenset[str],

@@ -32,7 +32,16 @@ STRANGE: dict[str, Callable[[Path], object]] = {
     "a dangling link": lambda path: path.symlink_to("/nonexistent"),
     "a device": lambda path: os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 5)),
 }
-NAMES = ("status.json", "courier.json", "lock", "capture.lock", "monitord.db", "spool", "artefacts", "config")
+NAMES = (
+    "status.json",
+    "uploader.json",
+    "lock",
+    "capture.lock",
+    "monitord.db",
+    "spool",
+    "artefacts",
+    "config",
+)
 
 
 def remove(path: Path) -> None:

@@ -56,9 +56,9 @@ def sending(url: str, more: str = "") -> str:
 
 
 def status_of(daemon: Recorder) -> dict[str, object]:
-    """What the courier wrote down; nothing before its first word."""
+    """What the uploader wrote down; nothing before its first word."""
     try:
-        told: dict[str, object] = json.loads((daemon.data_dir / "courier.json").read_text())
+        told: dict[str, object] = json.loads((daemon.data_dir / "uploader.json").read_text())
     except FileNotFoundError:
         return {}
     return told
@@ -104,12 +104,12 @@ def check(daemon: Recorder) -> None:
 
 @pytest.mark.timeout(600 + 15 * KILLS)
 def test_nothing_acknowledged_is_lost_wherever_it_goes(recorder: Make, far_url: str) -> None:
-    """kill -9 at random moments with everything on its way to a remote provider; the courier ends with the daemon."""
+    """kill -9 at random moments with everything on its way to a remote provider; the uploader ends with the daemon."""
     daemon = recorder(sending(far_url), settings="")
     kill_again_and_again(daemon, KILLS, seed=20261125)
     daemon.wait_for(lambda: status_of(daemon).get("moved"), "something to be sent")
     assert daemon.stop() == 0
-    daemon.wait_for(lambda: uploaders_of(daemon) == [], "no courier to be left behind")
+    daemon.wait_for(lambda: uploaders_of(daemon) == [], "no uploader to be left behind")
     check(daemon)
 
 
@@ -134,7 +134,7 @@ def test_a_remote_provider_that_is_down_is_said_once_and_then_caught_up_with(
     daemon.start()
     start_pulses(daemon)
     daemon.wait_for(lambda: len(acknowledged(daemon.log_text())) >= 3, "three incidents")
-    daemon.wait_for(lambda: "courier.failing" in daemon.log_text(), "the trouble to be said")
+    daemon.wait_for(lambda: "uploader.failing" in daemon.log_text(), "the trouble to be said")
     daemon.wait_for(lambda: daemon.ask("status")["degraded"], "the trouble in the status")
     shown = daemon.command("status").stdout
     assert "waiting" in shown
@@ -142,11 +142,11 @@ def test_a_remote_provider_that_is_down_is_said_once_and_then_caught_up_with(
     near = [row for row in daemon.incidents() if revealed(daemon, row).startswith(str(daemon.data_dir))]
     assert near, "what waits can be shown all the same"
     own_redis.start()
-    daemon.wait_for(lambda: "courier.recovered" in daemon.log_text(), "the end of the trouble to be said")
+    daemon.wait_for(lambda: "uploader.recovered" in daemon.log_text(), "the end of the trouble to be said")
     assert daemon.stop() == 0
     check(daemon)
     log = daemon.log_text()
-    assert (log.count("courier.failing"), log.count("courier.recovered")) == (1, 1)
+    assert (log.count("uploader.failing"), log.count("uploader.recovered")) == (1, 1)
     assert re.match(r"redis://127\.0\.0\.1:\d+/0/2\S+\n", revealed(daemon, near[0]))
 
 
@@ -165,9 +165,9 @@ def test_a_remote_provider_that_swallows_everything_holds_up_nothing(
     daemon = recorder(sending(url, "deadline_s = 3\n"), settings="").start()
     start_pulses(daemon)
     daemon.wait_for(lambda: len(acknowledged(daemon.log_text())) >= 3, "three incidents")
-    daemon.wait_for(lambda: "courier.failing" in daemon.log_text(), "the trouble to be said")
+    daemon.wait_for(lambda: "uploader.failing" in daemon.log_text(), "the trouble to be said")
     assert daemon.stop() == 0
-    daemon.wait_for(lambda: uploaders_of(daemon) == [], "no courier to be left behind")
+    daemon.wait_for(lambda: uploaders_of(daemon) == [], "no uploader to be left behind")
     proxy.mode = "pass"
     check(daemon)
 

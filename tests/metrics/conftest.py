@@ -66,8 +66,8 @@ def recorded(tmp_path: Path) -> Iterator[Path]:
         store.save_incident(make_incident(name=HOSTILE))
     store.close()
     (data_dir / "status.json").write_text(json.dumps(status(), default=str))
-    courier = {"url": "s3://x", "moved": 1, "moved_bytes": 2, "deleted": 0, "waiting_artefacts": 1}
-    (data_dir / "courier.json").write_text(json.dumps(courier))
+    uploader = {"url": "s3://x", "moved": 1, "moved_bytes": 2, "deleted": 0, "waiting_artefacts": 1}
+    (data_dir / "uploader.json").write_text(json.dumps(uploader))
     box = {"kind": "webhook", "sent": 5, "failed": 1, "waiting": 2, "held": 0, "last_sent_at": None}
     box["last_sent_at"] = datetime.now(UTC).isoformat()
     (data_dir / "messages.json").write_text(json.dumps({"receivers": {"ops": box}, "complaints": []}))

@@ -27,7 +27,7 @@ JUNK = st.recursive(
 )
 KEYS = (
     "version", "started_at", "taken_at", "interval_s", "passes", "counts", "jobs", "errands", "black_box",
-    "storage", "courier", "messages", "degraded", "own_cpu_percent",
+    "storage", "uploader", "messages", "degraded", "own_cpu_percent",
 )  # fmt: skip
 
 

@@ -96,7 +96,7 @@ def test_what_is_wrong_is_told_with_its_line(load: Load, line: str, words: str) 
 
 
 def test_the_recorder_does_not_start_with_a_key_that_can_not_be_had(load: Load, tmp_path: Path) -> None:
-    """Nothing would be sealed as asked: said at the start, not at the first capture."""
+    """Nothing would be encrypted as asked: said at the start, not at the first capture."""
     with pytest.raises(ConfigError, match="NOT_SET_HERE"):
         open_local_store(load('encryption_key = "environment:NOT_SET_HERE"').settings)
     key = tmp_path / "key"
@@ -108,7 +108,7 @@ def test_the_recorder_does_not_start_with_a_key_that_can_not_be_had(load: Load, 
         open_local_store(load(f'old_encryption_keys = ["file:{key}"]').settings)
 
 
-def test_sealed_evidence_is_sealed_here_and_there_and_read_with_the_key(
+def test_encrypted_evidence_is_encrypted_here_and_there_and_read_with_the_key(
     load: Load, far: str, tmp_path: Path
 ) -> None:
     """On this disk, on its way and far away; without the key it says so."""
@@ -245,7 +245,7 @@ def test_a_lost_database_comes_back_although_captures_are_archived(load: Load, t
 
 
 def test_a_recorder_without_a_url_loads_no_client_and_no_cipher() -> None:
-    """And with one, still no client: only its courier has that."""
+    """And with one, still no client: only its uploader has that."""
     code = (
         "import sys, tempfile, pathlib\n"
         "import monitord.daemon.__main__, monitord.daemon.loop\n"
@@ -314,7 +314,7 @@ def test_where_nothing_may_be_deleted_everything_arrives_all_the_same(
 
 
 def test_a_file_without_a_row_waits_until_it_is_adopted(load: Load, far: str, tmp_path: Path) -> None:
-    """kill -9 between an artefact and its row: a courier that is still alive must not send it where the next
+    """kill -9 between an artefact and its row: an uploader that is still alive must not send it where the next
     recorder doesn't look, or nobody would ever own it."""
     settings = load(far).settings
     with closing(open_store(tmp_path / "killed")) as store:

@@ -1,4 +1,4 @@
-"""Backups, key rotation and the probe where artefacts are sealed, sent far away and archived."""
+"""Backups, key rotation and the probe where artefacts are encrypted, sent far away and archived."""
 
 from __future__ import annotations
 
@@ -67,17 +67,17 @@ def sent(settings: Settings, data_dir: Path) -> str:
     return record.artefact_key or ""
 
 
-def test_what_is_sealed_far_or_archived_comes_back_from_a_backup_alone(
+def test_what_is_encrypted_far_or_archived_comes_back_from_a_backup_alone(
     tmp_path: Path, keys: dict[str, Path], lines: list[str]
 ) -> None:
     """Restored where there is neither the remote provider nor the archive: with the key, everything is there."""
-    sealed = f'encryption_key = "file:{keys["old"]}"'
-    settings, data_dir = load(tmp_path, sealed, *lines), tmp_path / "data"
+    encrypted = f'encryption_key = "file:{keys["old"]}"'
+    settings, data_dir = load(tmp_path, encrypted, *lines), tmp_path / "data"
     key = sent(settings, data_dir)
     manifest = backup(data_dir, tmp_path / "copy", open_artefacts=open_full_store(settings))
     assert manifest.missing == ()
     restore(tmp_path / "copy", tmp_path / "again")
-    alone = load(tmp_path, sealed)
+    alone = load(tmp_path, encrypted)
     with StoreReader(tmp_path / "again", open_full_store(alone)) as reader:
         assert reader.artefact(key)[1] == LARGE.payload
     with closing(open_store(tmp_path / "again", open_artefacts=open_full_store(alone))) as store:

@@ -120,22 +120,22 @@ SUDO_UID=65534 SUDO_GID=65534 /opt/monitord/bin/monitord export "$first" -o /out
 say ticket_owner "$(stat -c %u /out/his/ticket.json)"
 say config_owner "$(stat -c %u /etc/monitord)"
 
-# Sealed with a key that only the unit is given: root reads and changes the store while it runs.
+# Encrypted with a key that only the unit is given: root reads and changes the store while it runs.
 /opt/monitord/bin/python -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())' > /etc/monitord/key
 chmod 600 /etc/monitord/key
 mkdir -p /etc/systemd/system/monitord.service.d
-printf '[Service]\nLoadCredential=seal:/etc/monitord/key\n' > /etc/systemd/system/monitord.service.d/key.conf
-printf '[storage]\nencryption_key = "credential:seal"\n%s\n' "$(cat /out/config)" > /etc/monitord/config.toml
+printf '[Service]\nLoadCredential=key:/etc/monitord/key\n' > /etc/systemd/system/monitord.service.d/key.conf
+printf '[storage]\nencryption_key = "credential:key"\n%s\n' "$(cat /out/config)" > /etc/monitord/config.toml
 chmod 644 /etc/monitord/config.toml
-systemctl daemon-reload; systemctl restart monitord.service; until_true is_up; say up_sealed $?
+systemctl daemon-reload; systemctl restart monitord.service; until_true is_up; say up_encrypted $?
 burn perl /usr/bin/perl -e 'while (1) { $i++ }'
-sealed=$(/opt/monitord/bin/monitord recent --process perl -o json |
+encrypted=$(/opt/monitord/bin/monitord recent --process perl -o json |
     /opt/monitord/bin/python -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')
-/opt/monitord/bin/monitord show "$sealed" > /out/sealed_show 2>&1; say sealed_show $?
-/opt/monitord/bin/monitord export "$sealed" -o /out/sealed.json 2> /dev/null; say sealed_export $?
-/opt/monitord/bin/monitord keep "$sealed" > /dev/null 2>&1; say sealed_keep $?
-/opt/monitord/bin/monitord storage verify > /out/sealed_verify 2>&1; say sealed_verify $?
-say sealed_count "$(find /var/lib/monitord/artefacts -type f | wc -l)"
+/opt/monitord/bin/monitord show "$encrypted" > /out/encrypted_show 2>&1; say encrypted_show $?
+/opt/monitord/bin/monitord export "$encrypted" -o /out/encrypted.json 2> /dev/null; say encrypted_export $?
+/opt/monitord/bin/monitord keep "$encrypted" > /dev/null 2>&1; say encrypted_keep $?
+/opt/monitord/bin/monitord storage verify > /out/encrypted_verify 2>&1; say encrypted_verify $?
+say encrypted_count "$(find /var/lib/monitord/artefacts -type f | wc -l)"
 
 began=$(date +%s%N); systemctl stop monitord.service; say stop $?
 say stop_ms $(( ($(date +%s%N) - began) / 1000000 ))
@@ -143,7 +143,7 @@ say after_stop "$(prop ActiveState) $(prop Result) $(prop ExecMainStatus)"
 
 # Stopped, the key is nowhere: the error names a line that works.
 /opt/monitord/bin/monitord storage verify > /out/without_key 2>&1; say without_key $?
-systemd-run --pipe --wait -q -p LoadCredential=seal:/etc/monitord/key \
+systemd-run --pipe --wait -q -p LoadCredential=key:/etc/monitord/key \
     /opt/monitord/bin/monitord storage verify > /dev/null 2>&1; say by_systemd_run $?
 rm /etc/systemd/system/monitord.service.d/key.conf; cp /out/config /etc/monitord/config.toml; systemctl daemon-reload
 
@@ -274,16 +274,16 @@ def test_status_tells_that_the_unit_failed(boot: dict[str, str]) -> None:
     assert "monitord service start --system" in boot["failed_status_text"]
 
 
-def test_root_reads_what_is_sealed_with_a_credential_while_it_runs(boot: dict[str, str]) -> None:
+def test_root_reads_what_is_encrypted_with_a_credential_while_it_runs(boot: dict[str, str]) -> None:
     """The key is given to the unit alone, and show, export, keep and verify find it."""
-    done = {name: boot[f"sealed_{name}"] for name in ("show", "export", "keep", "verify")}
-    said = boot["sealed_show_text"] + boot["sealed_verify_text"]
-    assert (boot["up_sealed"], set(done.values())) == ("0", {"0"}), f"{done} {said}"
+    done = {name: boot[f"encrypted_{name}"] for name in ("show", "export", "keep", "verify")}
+    said = boot["encrypted_show_text"] + boot["encrypted_verify_text"]
+    assert (boot["up_encrypted"], set(done.values())) == ("0", {"0"}), f"{done} {said}"
 
 
 def test_without_the_service_the_error_names_a_line_that_has_the_key(boot: dict[str, str]) -> None:
     assert boot["without_key"] == "6"
-    assert "systemd-run --pipe --wait -p LoadCredential=seal:" in boot["without_key_text"]
+    assert "systemd-run --pipe --wait -p LoadCredential=key:" in boot["without_key_text"]
     assert boot["by_systemd_run"] == "0"
 
 

@@ -20,7 +20,7 @@ from monitord.storage.artefacts.errors import (
     ArtefactError,
     MissingArtefactError,
 )
-from monitord.storage.artefacts.keyring import Keyring, SealingKey
+from monitord.storage.artefacts.keyring import EncryptionKey, Keyring
 from monitord.storage.artefacts.lifecycle import ArchiveAfter, ArtefactInventory, LifecycleManager, MaxAge
 from monitord.storage.artefacts.manager import StorageManager, measure
 from monitord.storage.artefacts.metadata import BytesPayload, DerivedPayload, Payload, StorageMetadata
@@ -103,11 +103,11 @@ def files_of(folder: Path) -> list[str]:
 # ------------------------------------------------------------------------------------ what moves
 
 
-def test_sealed_bytes_move_as_they_are_and_stay_readable_after_a_rotation(
+def test_encrypted_bytes_move_as_they_are_and_stay_readable_after_a_rotation(
     near: MemoryStorageProvider, far: MemoryStorageProvider, pending: PendingDeletions
 ) -> None:
     """The archive sees no key and no plain byte; the pointer's data key can be wrapped anew without it."""
-    old, new = SealingKey(bytes(range(32))), SealingKey(bytes(range(1, 33)))
+    old, new = EncryptionKey(bytes(range(32))), EncryptionKey(bytes(range(1, 33)))
     archiving = ArchivingProvider(near, far, pending)
     provider = compose(archiving, keyring=Keyring(old), follows_pointers=True)
     secret = b"the words of the command " * 20_000

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from monitord.storage.artefacts.errors import ArtefactError, DamagedArtefactError
-from monitord.storage.artefacts.metadata import CHUNK_BYTES, DEFAULT_CONTENT_TYPE, Sealing, StorageMetadata
+from monitord.storage.artefacts.metadata import CHUNK_BYTES, DEFAULT_CONTENT_TYPE, Encryption, StorageMetadata
 
 MAGIC = 0x184D2A50
 HEADER_LIMIT_BYTES = 4 << 20
@@ -65,7 +65,7 @@ def parse_header(encoded: bytes, key: str, stored_size: int, changed_at: datetim
         own = held.pop(_OWN)
         if own["version"] == 1:
             return _of_version_1(held, own, key, stored_size, changed_at)
-        sealing = own["encryption"]
+        encryption = own["encryption"]
         return StorageMetadata(
             key=key,
             size=_whole(own["size_bytes"]),
@@ -75,7 +75,7 @@ def parse_header(encoded: bytes, key: str, stored_size: int, changed_at: datetim
             tags={str(name): str(value) for name, value in own["tags"].items()},
             content_type=_text(own["content_type"]),
             compression=own["compression"],
-            encryption=Sealing(**sealing) if sealing else None,
+            encryption=Encryption(**encryption) if encryption else None,
             stored_size=stored_size,
             attributes=held,
             archived_in=own["archived_in"],

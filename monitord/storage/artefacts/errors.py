@@ -6,7 +6,7 @@ from monitord.errors import StorageError
 
 
 class ArtefactError(StorageError):
-    """This one artefact can't be had: missing, damaged, sealed; others may well be fine."""
+    """This one artefact can't be had: missing, damaged, encrypted; others may well be fine."""
 
 
 class InvalidKeyError(ArtefactError):

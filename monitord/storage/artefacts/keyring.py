@@ -1,4 +1,4 @@
-"""The keys that seal artefacts: where they come from, and which of them sealed what.
+"""The keys that encrypt artefacts: where they come from, and which of them encrypted what.
 
 A key never appears in a text, a log or a metric: what is shown of it is its fingerprint, `key_id`.
 """
@@ -26,7 +26,7 @@ _FEWEST_VALUES = 12  # 32 random bytes have fewer different ones once in 10^20 k
 _HEX = re.compile(rb"[0-9A-Fa-f]{64}\Z")
 
 
-class SealingKey:
+class EncryptionKey:
     """A key of 32 bytes that wraps data keys with AES-256-GCM; shown and found by its fingerprint."""
 
     __slots__ = ("_cipher", "key_id")
@@ -38,7 +38,7 @@ class SealingKey:
         self.key_id = hashlib.sha256(b"monitord key id\0" + secret).hexdigest()[:16]
 
     def __repr__(self) -> str:
-        return f"SealingKey({self.key_id})"
+        return f"EncryptionKey({self.key_id})"
 
     def wrap(self, data_key: bytes, bound_to: bytes) -> str:
         """The data key, encrypted, to be kept with what it encrypts; opens only with the same `bound_to`."""
@@ -52,9 +52,9 @@ class SealingKey:
 
 
 class Keyring:
-    """The key that seals what is stored from now on, and older ones that still open what they sealed."""
+    """The key that encrypts what is stored from now on, and older ones that still open what they did."""
 
-    def __init__(self, active: SealingKey, *older: SealingKey) -> None:
+    def __init__(self, active: EncryptionKey, *older: EncryptionKey) -> None:
         self.active = active
         self._keys = {key.key_id: key for key in (*older, active)}
 
@@ -66,7 +66,7 @@ class Keyring:
         """Fingerprints, the active key's first."""
         return (self.active.key_id, *(name for name in self._keys if name != self.active.key_id))
 
-    def find(self, key_id: str, artefact: str) -> SealingKey:
+    def find(self, key_id: str, artefact: str) -> EncryptionKey:
         """Return the key of this fingerprint; raises WrongKeyError, which names the artefact."""
         try:
             return self._keys[key_id]
@@ -95,9 +95,9 @@ def load_keyring(sources: Sequence[str], environment: Mapping[str, str] = os.env
     return Keyring(*(_key_from(source, environment) for source in sources))
 
 
-def _key_from(source: str, environment: Mapping[str, str]) -> SealingKey:
+def _key_from(source: str, environment: Mapping[str, str]) -> EncryptionKey:
     try:
-        return SealingKey(_decoded(read_source(source, environment)))
+        return EncryptionKey(_decoded(read_source(source, environment)))
     except OSError as error:
         raise ConfigError(f"cannot read the key {source}: {error.strerror}") from error
     except ValueError as error:

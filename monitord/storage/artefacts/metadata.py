@@ -18,7 +18,7 @@ DEFAULT_CONTENT_TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
-class Sealing:
+class Encryption:
     """How an artefact is encrypted: its data key, wrapped by the key `key_id`, nonce inside (base64)."""
 
     algorithm: str
@@ -33,7 +33,7 @@ class StorageMetadata:
     `size` and `checksum` (`sha256:<hex>`) are of the plain bytes, whatever wrappers did to them;
     `stored_size` is what the provider holds, metadata included (0 until it is stored). Times are aware
     UTC. `tags` are short texts to choose by (policies, `list`); `attributes` is whatever else, JSON-able,
-    the caller wants back: it is sealed along with the bytes when encryption is on, tags are not.
+    the caller wants back: it is encrypted along with the bytes when encryption is on, tags are not.
     `archived_in` names the provider that has the bytes when only a pointer is left here.
     """
 
@@ -45,7 +45,7 @@ class StorageMetadata:
     tags: Mapping[str, str] = field(default_factory=dict)
     content_type: str = DEFAULT_CONTENT_TYPE
     compression: str | None = None
-    encryption: Sealing | None = None
+    encryption: Encryption | None = None
     stored_size: int = 0
     attributes: Mapping[str, object] = field(default_factory=dict)
     archived_in: str | None = None

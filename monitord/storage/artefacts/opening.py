@@ -69,7 +69,7 @@ def compose(
     wrapped = reached(provider, recorder=recorder, patience=patience)
     if not follows_pointers:
         wrapped = Unarchived(wrapped)
-    wrapped = _sealed(wrapped, keyring)
+    wrapped = _encrypted(wrapped, keyring)
     wrapped = Compressed(wrapped, compression_level)
     wrapped = Checked(wrapped)
     return wrapped if cache is None else _cached(wrapped, cache)
@@ -86,7 +86,7 @@ def reached(
     return Retried(provider, patience or Patience())
 
 
-def _sealed(provider: StorageProvider, keyring: Keyring | None) -> StorageProvider:
+def _encrypted(provider: StorageProvider, keyring: Keyring | None) -> StorageProvider:
     if keyring is None:
         return Unkeyed(provider)
     from monitord.storage.artefacts.wrappers.encrypted import Encrypted

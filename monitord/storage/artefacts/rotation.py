@@ -1,4 +1,4 @@
-"""Another key for what is sealed already: only data keys are wrapped anew, the sealed bytes stay the same.
+"""Another key for what is encrypted already: only data keys are wrapped anew, the bytes stay the same.
 
 Others read, write and delete meanwhile, and win. It can be broken off and run again: what has the active key
 already is left alone. Every reader must know the new key before the first artefact has it.
@@ -12,7 +12,7 @@ from dataclasses import replace as changed
 from monitord.model import counted
 from monitord.storage.artefacts.errors import ArtefactChangedError, ArtefactError, MissingArtefactError
 from monitord.storage.artefacts.keyring import Keyring
-from monitord.storage.artefacts.metadata import Sealing, StorageMetadata
+from monitord.storage.artefacts.metadata import Encryption, StorageMetadata
 from monitord.storage.artefacts.provider import Exchanging, StorageProvider
 from monitord.storage.artefacts.wrappers.encrypted import ALGORITHM, bound, open_data_key
 from monitord.storage.artefacts.wrappers.passing import exchanging
@@ -24,18 +24,18 @@ def rotate(
     keyring: Keyring,
     keys: Iterable[str],
     *,
-    sealed_as: Callable[[str], str] = str,
+    encrypted_as: Callable[[str], str] = str,
 ) -> int:
     """Wrap the data keys of these artefacts with the keyring's active key; how many were wrapped anew.
 
-    `provider` is what stands below the encryption; `sealed_as` gives the key under which something was sealed
-    where it lies under another name (an archive's copies). An artefact that can't be opened stops no other:
-    the first such error (WrongKeyError, DamagedArtefactError) is raised when all have had their turn.
+    `provider` is what stands below the encryption; `encrypted_as` gives the key under which something was
+    encrypted where it lies under another name (an archive's copies). An artefact that can't be opened stops
+    no other: the first such error (WrongKeyError, DamagedArtefactError) is raised at the end.
     """
     target, count, refusals = exchanging(provider), 0, []
     for key in keys:
         try:
-            count += _rewrap(target, keyring, key, sealed_as(key))
+            count += _rewrap(target, keyring, key, encrypted_as(key))
         except ArtefactError as error:
             refusals.append(error)
     if refusals:
@@ -46,14 +46,14 @@ def rotate(
     return count
 
 
-def _rewrap(provider: Exchanging, keyring: Keyring, key: str, sealed_key: str) -> bool:
+def _rewrap(provider: Exchanging, keyring: Keyring, key: str, encrypted_key: str) -> bool:
     while True:
         try:
             old = provider.get_metadata(key)
             if old.encryption is None or old.encryption.key_id == keyring.active.key_id:
                 return False
             provider.exchange(
-                key, StoredBody(provider, key, old), _resealed(keyring, sealed_key, old), expected=old
+                key, StoredBody(provider, key, old), _with_new_key(keyring, encrypted_key, old), expected=old
             )
         except MissingArtefactError:
             return False
@@ -62,7 +62,9 @@ def _rewrap(provider: Exchanging, keyring: Keyring, key: str, sealed_key: str) -
         return True
 
 
-def _resealed(keyring: Keyring, key: str, old: StorageMetadata) -> StorageMetadata:
+def _with_new_key(keyring: Keyring, key: str, old: StorageMetadata) -> StorageMetadata:
     data_key = open_data_key(keyring, key, old)
     active = keyring.active
-    return changed(old, encryption=Sealing(ALGORITHM, active.key_id, active.wrap(data_key, bound(key, old))))
+    return changed(
+        old, encryption=Encryption(ALGORITHM, active.key_id, active.wrap(data_key, bound(key, old)))
+    )

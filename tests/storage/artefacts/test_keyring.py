@@ -12,7 +12,7 @@ import pytest
 
 from monitord.errors import ConfigError, MonitordError, PermissionDeniedError
 from monitord.storage.artefacts.errors import WrongKeyError
-from monitord.storage.artefacts.keyring import Keyring, SealingKey, load_keyring, new_key
+from monitord.storage.artefacts.keyring import EncryptionKey, Keyring, load_keyring, new_key
 
 SECRET = os.urandom(32)
 FORMS = {
@@ -34,7 +34,7 @@ def key_file(folder: Path, held: bytes, mode: int = 0o600) -> Path:
 
 @pytest.mark.parametrize("held", FORMS.values(), ids=FORMS)
 def test_a_key_is_read_from_a_file_and_a_credential(tmp_path: Path, held: bytes) -> None:
-    expected = SealingKey(SECRET).key_id
+    expected = EncryptionKey(SECRET).key_id
     key_file(tmp_path, held)
     assert load_keyring([f"file:{tmp_path}/key"]).active.key_id == expected
     environment = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
@@ -44,7 +44,7 @@ def test_a_key_is_read_from_a_file_and_a_credential(tmp_path: Path, held: bytes)
 def test_a_key_is_read_from_the_environment() -> None:
     for held in (SECRET.hex(), base64.b64encode(SECRET).decode(), base64.urlsafe_b64encode(SECRET).decode()):
         keyring = load_keyring(["environment:KEY"], {"KEY": held})
-        assert keyring.active.key_id == SealingKey(SECRET).key_id
+        assert keyring.active.key_id == EncryptionKey(SECRET).key_id
 
 
 def test_a_new_key_is_one_line_that_can_be_loaded(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_new_key_is_one_line_that_can_be_loaded(tmp_path: Path) -> None:
     assert load_keyring([f"file:{path}"]).active.key_id != load_keyring(["environment:K"], {"K": second})
 
 
-def test_the_first_source_seals_and_all_of_them_open() -> None:
+def test_the_first_source_encrypts_and_all_of_them_open() -> None:
     environment = {"NEW": new_key(), "OLD": new_key()}
     keyring = load_keyring(["environment:NEW", "environment:OLD"], environment)
     old = load_keyring(["environment:OLD"], environment).active
@@ -131,8 +131,8 @@ def test_a_folder_and_a_pipe_are_no_key_files(tmp_path: Path) -> None:
 
 def test_nothing_shows_a_key() -> None:
     """Not a representation, an error, a copy or a pickle; the fingerprint is no part of it."""
-    key = SealingKey(SECRET)
-    keyring = Keyring(key, SealingKey(os.urandom(32)))
+    key = EncryptionKey(SECRET)
+    keyring = Keyring(key, EncryptionKey(os.urandom(32)))
     shown = [repr(key), str(key), repr(keyring), f"{keyring.key_ids}"]
     for form in (SECRET.hex(), base64.b64encode(SECRET).decode(), repr(SECRET), SECRET.hex()[:16]):
         assert not any(form in text for text in shown)

@@ -16,7 +16,7 @@ import pytest
 
 from monitord.errors import StorageError
 from monitord.storage.artefacts import DiskFullError, MissingArtefactError, StorageManager
-from monitord.storage.artefacts.keyring import Keyring, SealingKey, load_keyring, new_key
+from monitord.storage.artefacts.keyring import EncryptionKey, Keyring, load_keyring, new_key
 from monitord.storage.artefacts.keys import PROBE_PREFIX
 from monitord.storage.artefacts.metadata import Payload, StorageMetadata
 from monitord.storage.artefacts.monitor import (
@@ -272,9 +272,9 @@ def test_a_key_that_is_gone_is_a_critical_check_and_its_value_is_never_said(tmp_
     assert str(path) in gone.detail
 
 
-def test_a_probe_is_sealed_like_everything_else(tmp_path: Path) -> None:
+def test_a_probe_is_encrypted_like_everything_else(tmp_path: Path) -> None:
     """With encryption on the probe goes through it."""
-    keyring = Keyring(SealingKey(os.urandom(32)))
+    keyring = Keyring(EncryptionKey(os.urandom(32)))
     folder = tmp_path / "kept"
     health = HealthChecker(
         lambda: StorageManager(compose(file_provider(folder), keyring=keyring))

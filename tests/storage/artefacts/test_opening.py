@@ -14,7 +14,7 @@ import monitord.storage.artefacts as artefacts
 from monitord.errors import ConfigError, StorageError
 from monitord.storage.artefacts import CacheManager, Keyring, compose, new_key, open_storage
 from monitord.storage.artefacts.errors import WrongKeyError
-from monitord.storage.artefacts.keyring import SealingKey
+from monitord.storage.artefacts.keyring import EncryptionKey
 from monitord.storage.artefacts.monitor import StorageMonitor
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
@@ -38,7 +38,7 @@ def names(provider: StorageProvider) -> list[str]:
 def test_the_order_of_all_wrappers() -> None:
     everything = compose(
         Tiered(MemoryStorageProvider()),
-        keyring=Keyring(SealingKey(os.urandom(32))),
+        keyring=Keyring(EncryptionKey(os.urandom(32))),
         cache=CacheManager(),
         recorder=Told(),
         follows_pointers=True,
@@ -50,7 +50,7 @@ def test_the_order_of_all_wrappers() -> None:
 
 
 def test_what_is_always_there() -> None:
-    """Checked and tried again, told what is compressed, sealed or archived, whatever is switched on for storing."""
+    """Checked and tried again, told what is compressed, encrypted or archived, whatever is switched on for storing."""
     least = compose(MemoryStorageProvider(), compression_level=None)
     assert names(least) == [
         "Checked", "Compressed", "Unkeyed", "Unarchived", "Retried", "MemoryStorageProvider",
@@ -64,14 +64,14 @@ def test_a_folder_by_its_url(tmp_path: Path) -> None:
     with closing(open_storage(url)) as manager:
         manager.store_data("plain", b"evidence " * 1000)
     with closing(open_storage(url, keyring=keyring, cache=CacheManager(), compression_level=None)) as manager:
-        manager.store_data("sealed", b"evidence " * 1000, attributes={"pid": 1})
-        assert manager.retrieve_data("plain") == manager.retrieve_data("sealed")
-        assert list(manager.list()) == ["plain", "sealed"]
+        manager.store_data("encrypted", b"evidence " * 1000, attributes={"pid": 1})
+        assert manager.retrieve_data("plain") == manager.retrieve_data("encrypted")
+        assert list(manager.list()) == ["encrypted", "plain"]
     with closing(open_storage(url)) as manager:
         assert manager.retrieve_data("plain") == b"evidence " * 1000
         with pytest.raises(WrongKeyError):
-            manager.retrieve_data("sealed")
-        assert manager.exists("sealed")
+            manager.retrieve_data("encrypted")
+        assert manager.exists("encrypted")
 
 
 def test_the_monitor_is_told_of_what_the_manager_does() -> None:

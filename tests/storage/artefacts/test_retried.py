@@ -221,11 +221,11 @@ def test_a_stream_has_one_deadline_too() -> None:
 
 def test_a_resumed_read_survives_a_rotation() -> None:
     """Rotation leaves the body as it is, so what was begun before goes on after it."""
-    from monitord.storage.artefacts.metadata import Sealing
+    from monitord.storage.artefacts.metadata import Encryption
 
     retried, flaky, bare = behind()
-    old = put(bare, KEY, DATA, encryption=Sealing("a", "one", "x"))
+    old = put(bare, KEY, DATA, encryption=Encryption("a", "one", "x"))
     flaky.faults = [CHUNK_BYTES]
-    new = replace(old, encryption=Sealing("a", "two", "y"))
+    new = replace(old, encryption=Encryption("a", "two", "y"))
     flaky.between = lambda: bare.exchange(KEY, BytesPayload(DATA), new, expected=old) and None
     assert get(retried, KEY)[1] == DATA

@@ -12,7 +12,7 @@ import pytest
 
 from monitord.errors import StorageError
 from monitord.storage.artefacts.errors import DamagedArtefactError, MissingArtefactError, WrongKeyError
-from monitord.storage.artefacts.keyring import Keyring, SealingKey
+from monitord.storage.artefacts.keyring import EncryptionKey, Keyring
 from monitord.storage.artefacts.metadata import CHUNK_BYTES
 from monitord.storage.artefacts.opening import compose, reached
 from monitord.storage.artefacts.provider import StorageProvider
@@ -25,7 +25,7 @@ from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletio
 from tests.contracts.test_providers import KEY, KINDS, Place, get, put
 from tests.storage.artefacts.flaky import Flaky
 
-OLD, NEW = SealingKey(os.urandom(32)), SealingKey(os.urandom(32))
+OLD, NEW = EncryptionKey(os.urandom(32)), EncryptionKey(os.urandom(32))
 BEFORE, DURING, AFTER = Keyring(OLD, NEW), Keyring(NEW, OLD), Keyring(NEW)
 
 
@@ -45,14 +45,14 @@ def contents(provider: StorageProvider) -> dict[str, bytes]:
 
 
 def test_afterwards_the_new_key_alone_opens_everything(bare: StorageProvider) -> None:
-    """Metadata, times and bodies are the same as before; what was not sealed is left alone."""
-    sealed = Encrypted(bare, BEFORE)
+    """Metadata, times and bodies are the same as before; what was not encrypted is left alone."""
+    encrypted = Encrypted(bare, BEFORE)
     data = {f"a/{n}": os.urandom(n * 200_000) for n in range(5)}
     for key, held in data.items():
-        put(sealed, key, held, attributes={"of": key}, tags={"n": key})
+        put(encrypted, key, held, attributes={"of": key}, tags={"n": key})
     put(bare, "plain", b"plain")
     bodies = contents(bare)
-    before = {key: sealed.get_metadata(key) for key in data}
+    before = {key: encrypted.get_metadata(key) for key in data}
 
     assert rotate(reached(bare), DURING, list(bare.list())) == 5
 
@@ -70,9 +70,9 @@ def test_afterwards_the_new_key_alone_opens_everything(bare: StorageProvider) ->
 
 
 def test_it_can_be_broken_off_and_run_again(bare: StorageProvider) -> None:
-    sealed = Encrypted(bare, BEFORE)
+    encrypted = Encrypted(bare, BEFORE)
     for n in range(6):
-        put(sealed, str(n), b"%d" % n)
+        put(encrypted, str(n), b"%d" % n)
     assert rotate(bare, DURING, ["0", "1"]) == 2
     assert rotate(bare, DURING, bare.list()) == 4
     assert rotate(bare, DURING, [*bare.list(), "gone"]) == 0
@@ -80,7 +80,7 @@ def test_it_can_be_broken_off_and_run_again(bare: StorageProvider) -> None:
 
 
 def test_one_that_can_not_be_opened_stops_no_other(bare: StorageProvider) -> None:
-    put(Encrypted(bare, Keyring(SealingKey(os.urandom(32)))), "lost", b"x")
+    put(Encrypted(bare, Keyring(EncryptionKey(os.urandom(32)))), "lost", b"x")
     put(Encrypted(bare, BEFORE), "mine", b"mine")
     put(Encrypted(bare, BEFORE), "zebra", b"zebra")
     with pytest.raises(WrongKeyError, match="the new key is in 2, not in 1 artefact"):
@@ -88,7 +88,7 @@ def test_one_that_can_not_be_opened_stops_no_other(bare: StorageProvider) -> Non
     assert get(Encrypted(bare, AFTER), "zebra")[1] == b"zebra"
 
 
-def test_tampering_is_found_and_not_sealed_anew(bare: StorageProvider) -> None:
+def test_tampering_is_found_and_not_encrypted_anew(bare: StorageProvider) -> None:
     """Rotation is no way to have changed metadata blessed."""
     put(Encrypted(bare, BEFORE), KEY, b"x", tags={"severity": "high"})
     metadata, body = get(bare, KEY)
@@ -143,10 +143,10 @@ def test_an_archive_s_copies_get_the_new_key_too(bare: StorageProvider, tmp_path
     archiving.upload(KEY)
     assert rotate(bare, DURING, bare.list()) == 1
     assert get(compose(archiving, keyring=AFTER, follows_pointers=True), KEY)[1] == b"evidence"
-    assert rotate(far, DURING, list(far.list()), sealed_as=key_of_copy) == 1
+    assert rotate(far, DURING, list(far.list()), encrypted_as=key_of_copy) == 1
     assert get(compose(archiving, keyring=AFTER, follows_pointers=True), KEY)[1] == b"evidence"
     for place in (bare, far):
-        assert {place.get_metadata(name).encryption.key_id for name in place.list()} == {NEW.key_id}  # type: ignore[union-attr]  # all of them are sealed
+        assert {place.get_metadata(name).encryption.key_id for name in place.list()} == {NEW.key_id}  # type: ignore[union-attr]  # all of them are encrypted
 
 
 def test_a_bad_line_is_survived(bare: StorageProvider) -> None:

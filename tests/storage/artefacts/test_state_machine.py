@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 
 from monitord.storage.artefacts.cache import CacheConfig, CacheManager
 from monitord.storage.artefacts.errors import ArtefactExistsError, MissingArtefactError
-from monitord.storage.artefacts.keyring import Keyring, SealingKey
+from monitord.storage.artefacts.keyring import EncryptionKey, Keyring
 from monitord.storage.artefacts.manager import StorageManager
 from monitord.storage.artefacts.opening import compose, reached
 from monitord.storage.artefacts.provider import StorageProvider
@@ -35,7 +35,7 @@ from tests.storage.artefacts.test_cache import Clock
 
 TTL_S = 60.0
 KEYS = ["a/1", "a/2", "a/b/c", "b", "b-", "C.d"]
-FIRST, SECOND = SealingKey(os.urandom(32)), SealingKey(os.urandom(32))
+FIRST, SECOND = EncryptionKey(os.urandom(32)), EncryptionKey(os.urandom(32))
 
 contents = st.one_of(
     st.binary(max_size=300),
@@ -191,7 +191,7 @@ class Storage(RuleBasedStateMachine):
                 *(key for key in (FIRST, SECOND) if key is not self.ring.active), self.ring.active
             )
             rotate(reached(self.base), self.ring, list(self.base.list()))
-            rotate(self.far, self.ring, list(self.far.list()), sealed_as=key_of_copy)
+            rotate(self.far, self.ring, list(self.far.list()), encrypted_as=key_of_copy)
             self.open()
 
     @rule()

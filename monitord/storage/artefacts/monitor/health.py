@@ -246,7 +246,7 @@ def _key_at_hand(keyring: Callable[[], Keyring]) -> HealthCheck:
     try:
         found = keyring()
     except MonitordError as error:
-        fix = "put the key back where the configuration says; without it a restart can read and seal nothing"
+        fix = "put the key back where the configuration says; without it a restart reads and encrypts nothing"
         return HealthCheck("key", False, str(error), fix, AlertLevel.CRITICAL)
     return HealthCheck("key", True, f"{', '.join(found.key_ids)} present")
 

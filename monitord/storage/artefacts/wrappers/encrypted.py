@@ -1,8 +1,9 @@
 """AES-256-GCM, a data key per artefact: changed, swapped or cut bytes are detected.
 
 The data key is wrapped by the keyring's active key and bound to the artefact's key and metadata, so a
-wrapped key opens nothing but its own artefact. The body is sealed in pieces whose nonces count, and tell the
-last one: a piece that is missing, moved or added does not open. docs/decisions has the format and its limits.
+wrapped key opens nothing but its own artefact. The body is encrypted in pieces whose nonces count, and tell
+the last one: a piece that is missing, moved or added does not open. docs/decisions has the format and its
+limits.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from monitord.storage.artefacts.errors import ArtefactError, DamagedArtefactErro
 from monitord.storage.artefacts.keyring import KEY_BYTES, NONCE_BYTES, Keyring, aes_gcm
 from monitord.storage.artefacts.metadata import (
     DerivedPayload,
+    Encryption,
     Payload,
-    Sealing,
     StorageMetadata,
 )
 from monitord.storage.artefacts.provider import StorageProvider
@@ -41,16 +42,16 @@ ALGORITHM = "aes-256-gcm"
 PIECE_BYTES = 64 << 10
 TAG_BYTES = 16
 PREFIX_BYTES = 7
-_SEALED = "sealed"  # the one attribute that a sealed artefact shows
+_HIDDEN = "sealed"  # the one attribute that an encrypted artefact shows
 _MIDDLE, _LAST, _FACTS = b"\0", b"\1", b"\2"  # the last byte of a nonce: what it is for
 
 
 class Encrypted(PassThrough):
-    """Seals bytes, attributes and checksum with the active key, opens with any key of the keyring.
+    """Encrypts bytes, attributes and checksum with the active key, opens with any key of the keyring.
 
     Raises WrongKeyError when the key is not at hand, DamagedArtefactError when what is stored does not open.
     What was stored before encryption was switched on is read as it is, unless `reads_plain` is False: then
-    nobody who can write to the storage can put something in that was never sealed.
+    nobody who can write to the storage can put something in that was never encrypted.
     """
 
     def __init__(self, inner: StorageProvider, keyring: Keyring, *, reads_plain: bool = True) -> None:
@@ -64,11 +65,11 @@ class Encrypted(PassThrough):
         data_key, active = os.urandom(KEY_BYTES), self._keyring.active
         cipher = aes_gcm(data_key)
         # The checksum of the plain bytes would tell who guesses them, and which artefacts are alike.
-        shown = changed(metadata, checksum=f"{_SEALED}:{os.urandom(16).hex()}")
-        sealing = Sealing(ALGORITHM, active.key_id, active.wrap(data_key, bound(key, shown)))
-        hidden = changed(shown, encryption=sealing, attributes={_SEALED: _seal_facts(cipher, metadata)})
-        sealed = DerivedPayload(payload, lambda chunks: seal(chunks, cipher))
-        stored = self.inner.store(key, sealed, hidden, replace=replace)
+        shown = changed(metadata, checksum=f"{_HIDDEN}:{os.urandom(16).hex()}")
+        encryption = Encryption(ALGORITHM, active.key_id, active.wrap(data_key, bound(key, shown)))
+        hidden = changed(shown, encryption=encryption, attributes={_HIDDEN: _encrypt_facts(cipher, metadata)})
+        encrypted = DerivedPayload(payload, lambda chunks: encrypt(chunks, cipher))
+        stored = self.inner.store(key, encrypted, hidden, replace=replace)
         return changed(stored, checksum=metadata.checksum, attributes=metadata.attributes)
 
     def retrieve(self, key: str) -> tuple[StorageMetadata, Generator[bytes]]:
@@ -78,13 +79,13 @@ class Encrypted(PassThrough):
         except ArtefactError:
             chunks.close()
             raise
-        return opened, chunks if cipher is None else unseal(chunks, cipher, key)
+        return opened, chunks if cipher is None else decrypt(chunks, cipher, key)
 
     def get_metadata(self, key: str) -> StorageMetadata:
         return self._opened(key, self.inner.get_metadata(key))[0]
 
     def _opened(self, key: str, metadata: StorageMetadata) -> tuple[StorageMetadata, AESGCM | None]:
-        """Metadata with its attributes, and what opens the body (None: it is not sealed)."""
+        """Metadata with its attributes, and what opens the body (None: it is not encrypted)."""
         if metadata.encryption is None:
             if not self._reads_plain:
                 raise DamagedArtefactError(
@@ -98,18 +99,18 @@ class Encrypted(PassThrough):
 
 def open_data_key(keyring: Keyring, key: str, metadata: StorageMetadata) -> bytes:
     """What the artefact is encrypted with; raises WrongKeyError, DamagedArtefactError."""
-    sealing = metadata.encryption
-    if sealing is None or sealing.algorithm != ALGORITHM:
+    encryption = metadata.encryption
+    if encryption is None or encryption.algorithm != ALGORITHM:
         raise ArtefactError(f"cannot decrypt {key}: unknown method")
-    sealing_key = keyring.find(sealing.key_id, key)
+    encryption_key = keyring.find(encryption.key_id, key)
     try:
-        return sealing_key.unwrap(sealing.wrapped_key, bound(key, metadata))
+        return encryption_key.unwrap(encryption.wrapped_key, bound(key, metadata))
     except (InvalidTag, ValueError) as error:
         raise _tampered(key) from error
 
 
 def bound(key: str, metadata: StorageMetadata) -> bytes:
-    """What can't be changed without breaking the seal: the key and all that the metadata says of the bytes.
+    """What can't be changed without being found out: the key and all that the metadata says of the bytes.
 
     Left out: how the data key is wrapped, where the bytes lie and what they take there; rotation and archive
     change that.
@@ -128,22 +129,22 @@ def bound(key: str, metadata: StorageMetadata) -> bytes:
     return json.dumps(said, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
-def _seal_facts(cipher: AESGCM, metadata: StorageMetadata) -> str:
+def _encrypt_facts(cipher: AESGCM, metadata: StorageMetadata) -> str:
     """What is not to be seen of the metadata: the attributes, and the checksum of the plain bytes."""
     facts = [metadata.checksum, dict(metadata.attributes)]
     plain = json.dumps(facts, separators=(",", ":")).encode("ascii")
     if len(plain) > HEADER_LIMIT_BYTES:  # as without encryption, however well it compresses
         raise ArtefactError(f"invalid metadata: {len(plain)} bytes, expected at most {HEADER_LIMIT_BYTES}")
     nonce = os.urandom(NONCE_BYTES - 1) + _FACTS
-    sealed = cipher.encrypt(nonce, zstd.compress(plain), None)
-    return base64.b64encode(nonce + sealed).decode("ascii")
+    encrypted = cipher.encrypt(nonce, zstd.compress(plain), None)
+    return base64.b64encode(nonce + encrypted).decode("ascii")
 
 
 def _open_facts(cipher: AESGCM, key: str, metadata: StorageMetadata) -> tuple[str, dict[str, object]]:
-    if metadata.attributes.keys() != {_SEALED}:
+    if metadata.attributes.keys() != {_HIDDEN}:
         raise _tampered(key)
     try:
-        held = base64.b64decode(str(metadata.attributes[_SEALED]), validate=True)
+        held = base64.b64decode(str(metadata.attributes[_HIDDEN]), validate=True)
         nonce = held[:NONCE_BYTES]
         if nonce[-1:] != _FACTS:  # or a piece of the body would pass for them
             raise _tampered(key)
@@ -154,15 +155,15 @@ def _open_facts(cipher: AESGCM, key: str, metadata: StorageMetadata) -> tuple[st
         raise _tampered(key) from error
 
 
-def seal(chunks: Iterable[bytes], cipher: AESGCM) -> Iterator[bytes]:
-    """Yield a random prefix, new each time because a retry may read other bytes, then the sealed pieces."""
+def encrypt(chunks: Iterable[bytes], cipher: AESGCM) -> Iterator[bytes]:
+    """Yield a random prefix, new each time because a retry may read other bytes, then encrypted pieces."""
     prefix = os.urandom(PREFIX_BYTES)
     yield prefix
     for number, (piece, is_last) in enumerate(pieces(chunks, PIECE_BYTES)):
         yield cipher.encrypt(_nonce(prefix, number, is_last), piece, None)
 
 
-def unseal(chunks: Generator[bytes], cipher: AESGCM, key: str) -> Generator[bytes]:
+def decrypt(chunks: Generator[bytes], cipher: AESGCM, key: str) -> Generator[bytes]:
     """The plain bytes, piece by piece, none of them before it is known to be right."""
     with closing(chunks):
         prefix, rest = _split(chunks)
@@ -211,4 +212,4 @@ def _nonce(prefix: bytes, number: int, is_last: bool) -> bytes:
 
 
 def _tampered(key: str) -> DamagedArtefactError:
-    return DamagedArtefactError(f"{key} is damaged: it was changed since it was sealed")
+    return DamagedArtefactError(f"{key} is damaged: it was changed since it was encrypted")

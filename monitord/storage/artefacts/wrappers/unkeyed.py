@@ -1,4 +1,4 @@
-"""Where no keyring is configured: what is sealed is told as such, instead of as damaged."""
+"""Where no keyring is configured: what is encrypted is told as such, instead of as damaged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from monitord.storage.artefacts.wrappers.passing import PassThrough
 
 
 class Unkeyed(PassThrough):
-    """Stands in the place of Encrypted; raises WrongKeyError for what is sealed."""
+    """Stands in the place of Encrypted; raises WrongKeyError for what is encrypted."""
 
     def retrieve(self, key: str) -> tuple[StorageMetadata, Generator[bytes]]:
         metadata, chunks = self.inner.retrieve(key)

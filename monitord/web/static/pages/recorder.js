@@ -110,7 +110,7 @@ function jobs(held) {
 }
 
 function going(said, cache) {
-  const counters = said.storage?.counters, sent = said.courier;
+  const counters = said.storage?.counters, sent = said.uploader;
   const errors = (counters?.errors ?? []).reduce((sum, one) => sum + (one.count ?? 0), 0);
   const pairs = [
     ["so far", said.counts ? Object.entries(said.counts).filter(([, value]) => number(value)).map(([name, value]) => `${value.toLocaleString("en")} ${value === 1 ? name.replace(/s$/, "") : name}`).join(", ") : null],
