@@ -24,9 +24,9 @@ def test_parts_that_no_item_has_are_swept(request: pytest.FixtureRequest) -> Non
     now = [datetime.now(UTC)]
     state = NamespacedStorage(backend, now=lambda: now[0])
     noise = bytes(range(256)) * 4000
-    sealed = b"".join(hash((n, "x")).to_bytes(8, "big", signed=True) for n in range(125_000))
-    state.set("large", sealed)
-    state.set("large", sealed[::-1])
+    noise = b"".join(hash((n, "x")).to_bytes(8, "big", signed=True) for n in range(125_000))
+    state.set("large", noise)
+    state.set("large", noise[::-1])
     state.set("other", noise)
     before = _rows(backend)
     state.sweep()
@@ -36,7 +36,7 @@ def test_parts_that_no_item_has_are_swept(request: pytest.FixtureRequest) -> Non
     assert _rows(backend) == before - 3
     item = state.get("large")
     assert item is not None
-    assert item.data == sealed[::-1]
+    assert item.data == noise[::-1]
     state.close()
 
 
