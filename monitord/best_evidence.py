@@ -22,6 +22,9 @@ from monitord.ownership import line_for_all
 
 _HOT_THEN, _HARDLY_HOT = 0.2, 0.05
 _THIN, _LATE, _CONTEXT, _FAILED = 4, 7, 11, 12
+_WHILE_IT_LASTS = (
+    "monitord snapshot, while it lasts: it keeps who ran, ended ones included, and in which functions"
+)
 _NOBODY = {
     TriggerMetric.NETWORK: (
         "the recorder saw no TCP socket with this traffic: it was UDP, of a container with"
@@ -38,15 +41,15 @@ _NOBODY = {
     ),
     TriggerMetric.SHORT_LIVED_CPU: (
         "processes of several parents used it, each gone before it could be looked at",
-        "monitord top, while it lasts: it shows processes that live shorter than a second",
+        _WHILE_IT_LASTS,
     ),
     TriggerMetric.SPAWN_STORM: (
         "processes of several parents were started",
-        "monitord top, while it lasts: it shows processes that live shorter than a second",
+        _WHILE_IT_LASTS,
     ),
     TriggerMetric.CPU_PRESSURE: (
         "the machine as a whole waited for processors",
-        "monitord top, while it lasts: it shows who uses them, and in which functions",
+        _WHILE_IT_LASTS,
     ),
     TriggerMetric.OOM_KILL: (
         "what the kernel killed for lack of memory was not followed",
@@ -148,7 +151,7 @@ def not_taken(incident: Incident) -> tuple[str, str | None] | None:
             "no single process could be blamed",
             f"record as root, who sees every user's processes: {line_for_all()}",
         )
-        return f"no process to profile: {reason}", fix
+        return f"there is no process to profile: {reason}", fix
     if alert.suppressed_by:
         return alert.suppressed_by, None
     if alert.profiler == "none":

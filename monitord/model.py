@@ -539,6 +539,9 @@ BEFORE = "before"
 FEW_SAMPLES = 5
 """Evidence of fewer samples tells less than a look from inside the spike."""
 
+ONLY_WAITED = "only_waited"
+"""The note of a capture in which no thread ran: its functions are where it waited, and took no CPU."""
+
 BY_PY_SPY = "by py-spy"
 BEFORE_THE_ALERT = "before the alert"
 DURING_THE_ALERT = "during the alert"

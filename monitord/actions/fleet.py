@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -303,12 +303,16 @@ def answered(workspace: Workspace, question: Question, asked: Asked, **values: A
         found = ask(bucket, question, asked.scope, **values)
     for note in found.notes:
         workspace.tell(f"monitord: {note}")
-    rule = values.get("rule")
-    if rule and not found.rows:  # it may have raised something before, or elsewhere: nothing is refused
-        known = [*(one.name for one in workspace.settings.rules), *found.rules]
-        if (unknown := unknown_rule(rule, known, _OF_THESE)) is not None:
-            workspace.tell(f"monitord: {unknown}")
+    if (rule := values.get("rule")) and not found.rows:
+        tell_of_unknown_rule(workspace, rule, found.rules)
     return found
+
+
+def tell_of_unknown_rule(workspace: Workspace, rule: str, shipped: Iterable[str]) -> None:
+    """Say so where nobody knows it; it may have raised something before, or elsewhere: nothing is refused."""
+    known = [*(one.name for one in workspace.settings.rules), *shipped]
+    if (unknown := unknown_rule(rule, known, _OF_THESE)) is not None:
+        workspace.tell(f"monitord: {unknown}")
 
 
 def _asked(workspace: Workspace, question: Question, asked: Asked, **values: Any) -> Rows:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitord.actions.fleet import Asked, answered, opened
+from monitord.actions.fleet import Asked, answered, opened, tell_of_unknown_rule
 from monitord.actions.workspace import Workspace
 from monitord.analytics.tables import TABLES
 from monitord.errors import UsageError
 from monitord.fleet.asking import bound, pattern
 from monitord.fleet.engines import DIALECTS, address, ask_spark, script
-from monitord.fleet.questions import QUESTIONS, Question
+from monitord.fleet.questions import QUESTIONS, RULES, Question
 
 _BY_OPTION = frozenset({"since", "until", "host", "limit"})
 _DEFAULTS: Mapping[str, Any] = {"window_s": 300, "hosts": 2, "factor": 1.1, "pinned": False}
@@ -46,7 +46,12 @@ def ask_elsewhere(workspace: Workspace, asked: Asked, words: Sequence[str]) -> A
     url = address(_place(workspace, asked), "spark")
     if is_question(words[0]):
         question, values = _named(asked, words)
-        return Answered(*ask_spark(url, question.sql, question.tables, values))
+        found = Answered(*ask_spark(url, question.sql, question.tables, values))
+        if values.get("rule") and not found.rows:
+            rules, asked_of = _named(asked, (RULES.name,))
+            known = ask_spark(url, rules.sql, rules.tables, asked_of)[1]
+            tell_of_unknown_rule(workspace, values["rule"], [str(row[0]) for row in known])
+        return found
     refuse_values(words)
     named = tuple(table.name for table in TABLES if table.name in words[0].lower())
     columns, rows = ask_spark(url, words[0], named, {}, most_rows=asked.limit)

@@ -9,7 +9,7 @@ from functools import partial
 
 from monitord.analytics.tables import EVENTS, HOTSPOTS, INCIDENTS, MACHINE_MINUTES, PROCESS_MINUTES, Table
 from monitord.export.verdicts import value_unit, verdict_of
-from monitord.model import BEFORE, Hotspot, ProcessRates, Rates
+from monitord.model import BEFORE, ONLY_WAITED, Hotspot, ProcessRates, Rates
 from monitord.profiles.idle_calls import PYTHON_NOT_READ
 from monitord.redaction.naming import display_name
 from monitord.storage.answers import is_baseline
@@ -135,7 +135,7 @@ def hotspot_rows(
 ) -> Iterator[tuple[object, ...]]:
     samples_of: dict[tuple[str, str | None, str], int] = {}
     tallies: dict[tuple[tuple[str, str | None, str], tuple[object, ...]], _Tally] = {}
-    for view in views:
+    for view in (one for one in views if ONLY_WAITED not in (one.record.notes or {})):
         whose = (display_name(view.process_name, view.record.command_line), version_of(view), _source(view))
         samples = view.record.sample_count or _SAMPLES_UNKNOWN
         samples_of[whose] = samples_of.get(whose, 0) + samples

@@ -12,7 +12,7 @@ from monitord.capture.target import Target
 from monitord.capture.tool_runner import LOOKS_AT_PROCESSES, Runner, ToolRun
 from monitord.capture.workplace import put, remove
 from monitord.children import own_command, own_environment
-from monitord.model import Hotspot, Statement
+from monitord.model import ONLY_WAITED, Hotspot, Statement
 
 _MEMORY_CAP_BYTES = 1024 * 1024 * 1024
 _LIMIT_S = 15.0
@@ -31,7 +31,7 @@ class Reading:
 
     `explained_share` is the part of the CPU used meanwhile that the samples account for (None: not known),
     and `hidden_threads` are those that used the rest. `notes` say what limits it,
-    `waiting` how many threads only waited, and where.
+    `waiting` how many threads only waited, and where; `only_waited`: all of them did.
     """
 
     sample_count: int = 0
@@ -42,10 +42,14 @@ class Reading:
     hidden_threads: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     waiting: str | None = None
+    only_waited: bool = False
 
     def with_waiting(self, notes: Mapping[str, str]) -> dict[str, str]:
         """Return a capture's notes with the sentence on waiting threads, where there is one."""
-        return {**notes, "waiting": self.waiting} if self.waiting else dict(notes)
+        told = {"waiting": self.waiting} if self.waiting else {}
+        if self.only_waited:
+            told[ONLY_WAITED] = "no thread ran"
+        return {**notes, **told}
 
 
 def read_evidence(
@@ -138,6 +142,7 @@ def _reading(answer: dict[str, Any]) -> Reading:
         hidden_threads=tuple(int(one) for one in answer.get("hidden_threads", ())),
         notes=tuple(str(note) for note in answer.get("notes", ())[:_NOTES]),
         waiting=None if waiting is None else str(waiting)[:_SENTENCE],
+        only_waited=answer.get("only_waited") is True,
     )
 
 

@@ -133,6 +133,22 @@ def _where(main: Group, narrow: Group | None) -> str:
     return f": {name}" if main.name == "devices" else f" {name}"
 
 
+def _told_once(targets: list[Group]) -> list[Group]:
+    """Without folders that hold nothing but a file or folder that is told as well."""
+    below = {one.name: one.now for one in targets}
+    return [
+        one
+        for one in targets
+        if not (
+            one.name.endswith("/")
+            and any(
+                name != one.name and name.startswith(one.name) and now == one.now
+                for name, now in below.items()
+            )
+        )
+    ]
+
+
 def _evidence(found: Growth, facts: Facts) -> tuple[tuple[str, str], ...]:
     rows = [
         (one.name, f"{one.now:,} open, {'' if found.is_measured else 'at least '}{one.by:,} more")
@@ -140,7 +156,7 @@ def _evidence(found: Growth, facts: Facts) -> tuple[tuple[str, str], ...]:
         if one.by
     ] or [(one.name, f"{one.now:,} open") for one in found.kinds]
     main = found.main()
-    more = found.targets(main.name, 0.1) if main else []
+    more = _told_once(found.targets(main.name, 0.1)) if main else []
     rows += [(main.name if main else "", f"{printable(one.name)}: {one.now:,}") for one in more[:_EVIDENCE]]
     rows += limit_rows(facts, "descriptor", "looked at")
     return tuple((printable(label), text) for label, text in rows[: 2 * _EVIDENCE])

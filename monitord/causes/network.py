@@ -27,7 +27,8 @@ _LEAST_BYTES = 1024
 _ROWS = 60
 _BUSIEST = 400
 _HOLDERS = 8
-_MOST_OF_IT = 0.8
+_MOST_OF_IT, _A_PART = 0.8, 0.05
+_MOVERS = 3
 _EVIDENCE = 6
 _UDP_LOOK_S = 0.3
 _DECIDES = "the stacks of those that hold these sockets"
@@ -161,9 +162,8 @@ def explain(facts: Facts) -> Cause:
     user, share = max(by_user.items(), key=lambda one: one[1])
     target = facts.alert.target.pid if facts.alert.target else 0
     if not user or len(user) > 1 or share < _MOST_OF_IT * whole:
-        who = " and ".join(_called(one) for one in user[:4]) if user else "processes that can't be seen"
         return Cause(
-            "remote end", f"{rate} {ends}; which of {who} moved them is unknown", "possible", None,
+            "remote end", f"{rate} {ends}; {_undecided(by_user, whole)}", "possible", None,
             _DECIDES if seen.get("is_sampled") else _DECIDES_UNSAMPLED, evidence,
         )  # fmt: skip
     mover = user[0]
@@ -175,6 +175,20 @@ def explain(facts: Facts) -> Cause:
     )
     sentence = f"{rate} {ends}, moved by {_called(mover)}{rest if target else ''}"
     return Cause("remote end", sentence, "certain" if is_sure else "likely", evidence=evidence)
+
+
+def _undecided(by_user: Mapping[tuple[tuple[int, str], ...], int], whole: int) -> str:
+    """Who moved which part, where nobody moved most of it: the largest that is sure, then who may have."""
+    known = sorted(((by[0], count) for by, count in by_user.items() if len(by) == 1), key=lambda one: -one[1])
+    told = [f"{_called(one)} moved {100 * count / whole:.0f} %" for one, count in known[:_MOVERS]]
+    several = max((by for by in by_user if len(by) > 1), key=lambda by: by_user[by], default=())
+    left = whole - sum(count for _one, count in known[:_MOVERS])
+    what = "the rest" if told else "them"
+    if several:
+        told.append(f"which of {' and '.join(_called(one) for one in several[:4])} moved {what} is unknown")
+    elif left >= _A_PART * whole:
+        told.append(f"who moved {what} can't be seen" if () in by_user else f"others moved {what}")
+    return ", ".join(told)
 
 
 def _fix(facts: Facts) -> str:

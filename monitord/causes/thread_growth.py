@@ -34,13 +34,19 @@ _FIX = "its threads: record as root, or as its user"
 
 
 def observe(pid: int, start_ticks: int) -> dict[str, Any]:
-    """How many threads there are of each name, numbers in it left out, and in which call they wait; 4,000."""
+    """How many threads there are of each name, numbers in it left out, and in which call they wait; 4,000.
+
+    `names`: the whole name of those that all have the same.
+    """
     count, threads = read_all(pid)
     kinds: Counter[str] = Counter()
     targets: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    names: dict[str, str | None] = {}
     for thread in threads:
         name = _pattern(thread.name)
         kinds[name] += 1
+        own = redact_name(thread.name)[:40]
+        names[name] = own if names.get(name, own) == own else None
         targets[name][_wait(thread)] += 1
     shown = kinds.most_common(_KINDS)
     return {
@@ -48,6 +54,7 @@ def observe(pid: int, start_ticks: int) -> dict[str, Any]:
         "looked_at": len(threads),
         "kinds": dict(shown),
         "targets": {name: dict(targets[name].most_common(_TARGETS)) for name, _number in shown},
+        "names": {name: whole for name, _number in shown if (whole := names[name]) and whole != name},
     }
 
 
@@ -74,12 +81,12 @@ def explain(facts: Facts) -> Cause:
     began = _began_in(facts.profiles, main.now)
     where = next((one.name for one in found.targets(main.name)), None)
     of = counted(found.by, "further thread")
-    sentence = f"{found.share(main)} of {of} are called {printable(main.name)}"
+    sentence = f"{found.share(main)} of {of} are called {_called(facts, main.name)}"
     sentence += f", began in {began}" if began else ""
     sentence += f", and {printable(where)}" if where else ""
     decides = None if began else "a stack of each of its threads, which shows the function they began in"
     rival = found.rival()
-    runner_up = None if rival is None else f"threads called {printable(rival)}"
+    runner_up = None if rival is None else f"threads called {_called(facts, rival)}"
     return Cause(
         "threads that grew",
         f"{sentence}; {main.now:,} live",
@@ -88,6 +95,13 @@ def explain(facts: Facts) -> Cause:
         decides,
         evidence,
     )
+
+
+def _called(facts: Facts, name: str) -> str:
+    """The name that all threads of a kind have; of several that differ in numbers the pattern."""
+    names = (facts.after or facts.before or {}).get("names")
+    whole = names.get(name) if isinstance(names, dict) else None
+    return printable(whole if isinstance(whole, str) else name)
 
 
 def _began_in(profiles: tuple[Profile, ...], count: int) -> str | None:
@@ -118,11 +132,11 @@ def _first(profile: Profile, stack: tuple[int, ...]) -> Frame | None:
 def _evidence(found: Growth, facts: Facts) -> tuple[tuple[str, str], ...]:
     more = "" if found.is_measured else "at least "
     rows = [
-        (printable(one.name), f"{one.now:,} live" + (f", {more}{one.by:,} more" if one.by else ""))
+        (_called(facts, one.name), f"{one.now:,} live" + (f", {more}{one.by:,} more" if one.by else ""))
         for one in found.kinds[:_EVIDENCE]
     ]
     main = found.main()
     for one in found.targets(main.name, 0.1)[:_EVIDENCE] if main else ():
-        rows.append((printable(main.name) if main else "", f"{one.now:,} {printable(one.name)}"))
+        rows.append((_called(facts, main.name) if main else "", f"{one.now:,} {printable(one.name)}"))
     rows += limit_rows(facts, "thread", "read")
     return tuple(rows)

@@ -17,7 +17,8 @@ def cause_lines(cause: Cause, width: int, fact: Fact) -> Iterator[str]:
     """Yield its lines, the sentence only where it is unknown; `fact` writes a label with its text."""
     room = _LINES * width
     if cause.kind == UNKNOWN_CAUSE:
-        yield from fact("unknown", cut(printable(cause.sentence), room))
+        told = printable(cause.sentence).removeprefix("the cause is not known: ")
+        yield from fact("unknown", cut(told, room))
     if cause.runner_up:
         yield from fact("or else", cut(printable(cause.runner_up), room))
     if cause.decides:

@@ -122,7 +122,7 @@ def _cells(finding: Finding) -> list[Cell]:
         Cell(sparkline(values, 12) if len(values) > 1 else ""),
         Cell(quantity(values[-1], unit) if values else "–"),
         Cell(quantity(status.threshold.value, unit) if status.threshold else "–"),
-        Cell("–" if distance is None else "broken" if distance <= 0 else quantity(distance, unit)),
+        Cell("–" if distance is None else "reached" if distance <= 0 else quantity(distance, unit)),
         Cell(printable(status.suppressed_by or ""), ("yellow",)),
     ]
 

@@ -12,7 +12,7 @@ from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style, cut, display_width, wrap
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.export.units import quantity
-from monitord.model import counted
+from monitord.model import UNKNOWN_CAUSE, counted
 from monitord.redaction import printable
 
 ROWS_IN_A_FILE = 20
@@ -117,8 +117,9 @@ def flowed(parts: Sequence[str] | Iterator[str], columns: int) -> list[str]:
 
 
 def _incident_line(one: MomentIncident, now: datetime, columns: int, style: Style, *, utc: bool) -> str:
-    cause = f" ({one.cause})" if one.cause else ""
-    told = f"{one.id}  {local_stamp(one.raised_at, now, utc=utc)}  {one.process_name}{cause}: {one.reason}"
+    cause = f" ({one.cause})" if one.cause and one.cause != UNKNOWN_CAUSE else ""
+    why = one.reason.removeprefix(f"{one.process_name.partition(' ')[0]} ")  # its name is there already
+    told = f"{one.id}  {local_stamp(one.raised_at, now, utc=utc)}  {one.process_name}{cause}: {why}"
     return style.paint(cut(printable(told), columns), "red")
 
 

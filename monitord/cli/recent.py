@@ -72,9 +72,8 @@ def recent(
         text=grep,
         baselines=baselines,
     )
-    listing = Listing(
-        ROW_KEYS, row, lambda rows, view, first: _table(rows, view, context, first), "no incident matches"
-    )
+    nothing = "no incident matches" if wanted != RecentFilter(limit=asked.limit) else "no incident so far"
+    listing = Listing(ROW_KEYS, row, lambda rows, view, first: _table(rows, view, context, first), nothing)
     if asked.follow:
         listing.follow(
             follow_recent(context.workspace, wanted), asked.view, RecorderWatch(context.data_dir())

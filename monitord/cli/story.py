@@ -16,7 +16,7 @@ from monitord.cli.strip import Steps, strip, strip_title
 from monitord.cli.terminal import Style, cut, cut_left, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.export.baseline_diff import against_baseline
-from monitord.export.context import context_of, waiting_of
+from monitord.export.context import context_of, is_told, only_waited, waiting_of
 from monitord.export.recurrence import time_this_week
 from monitord.export.units import age, quantity, span
 from monitord.export.verdicts import happened, verdict_of
@@ -25,6 +25,7 @@ from monitord.model import (
     BEFORE_THE_ALERT,
     BY_PY_SPY,
     DURING_THE_ALERT,
+    ONLY_WAITED,
     SNAPSHOT,
     UNKNOWN_CAUSE,
     CaptureStatus,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from monitord.profiles.consumers import Consumer
 
 _LABEL = LABEL
-_TOLD_NOTES = ("ring", "looks", "threads", "unnamed", "explained", "java", "behind", "first_try")
+_TOLD_NOTES = ("ring", ONLY_WAITED, "looks", "threads", "unnamed", "explained", "java", "behind", "first_try")
 _HOTSPOTS = 10
 _PHASES = {
     BEFORE_THE_ALERT: ("Before the alert", "(seen while the window lasted)"),
@@ -183,7 +184,7 @@ class ProfileBrowserView:
             when = "" if view.rule == SNAPSHOT else f"{BEFORE_THE_ALERT}, "
             where = f"({when}from the black box: {_samples(best)})"
         if now := worth_showing([spot for spot in view.hotspots if spot.seen is None]):
-            yield from self._title("Where the time went", where)
+            yield from self._title("Where it waited" if only_waited(view) else "Where the time went", where)
             yield from self._table(now)
         if python := [spot for spot in view.hotspots if spot.seen == BY_PY_SPY]:
             yield from self._title(
@@ -194,7 +195,7 @@ class ProfileBrowserView:
             if spots := [spot for spot in view.hotspots if spot.seen == seen]:
                 yield from self._title(title, aside)
                 yield from self._table(spots)
-        if told := waiting_of(view):
+        if (told := waiting_of(view)) and not is_told(view, told):
             yield from (
                 f"  {self._style.paint(line, 'dim')}" for line in wrap(printable(told), self._width - 2)
             )

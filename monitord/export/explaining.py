@@ -12,7 +12,7 @@ from datetime import datetime
 from statistics import median
 
 from monitord.export.baseline_diff import against_baseline
-from monitord.export.context import context_of, waiting_of
+from monitord.export.context import context_of, is_told, only_waited, waiting_of
 from monitord.export.series import watched_by
 from monitord.export.units import quantity, span
 from monitord.model import (
@@ -108,7 +108,7 @@ def _who(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
     if process is not None and process.started_at < view.crossed_at:
         old = span((view.crossed_at - process.started_at).total_seconds())
         unit = f", in {printable(process.unit)}" if process.unit else ""
-        yield Sentence("who", f"The process was {old} old{unit}.")
+        yield Sentence("who", f"The process was {old} old then{unit}.")
 
 
 def _before(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
@@ -148,7 +148,8 @@ def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
         place = f" ({printable(spot.file)}:{spot.line})" if spot.file and spot.line else ""
         error = f" ± {spot.share_error * 100:.0f}" if spot.share_error and spot.share_error >= 0.005 else ""
         share = f"{spot.self_share * 100:.0f}{error} % of its time"
-        start = f"{tool} saw it spend {share}{samples}" if n == 0 else f"A further {share} went"
+        does = "wait" if only_waited(view) else "spend"
+        start = f"{tool} saw it {does} {share}{samples}" if n == 0 else f"A further {share} went"
         yield Sentence("where", f"{start} in {printable(spot.function)}{place}.", (record.correlation_id,))
         if spot.source_line:
             yield Sentence("where", f"The hottest line there is: {printable(spot.source_line.strip())}")
@@ -161,7 +162,7 @@ def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
         if spot.seen == BY_PY_SPY:
             said = f"Of the Python code py-spy saw {where}{line}; that does not explain all of the CPU used."
         yield Sentence("where", said)
-    if waits := waiting_of(view):
+    if (waits := waiting_of(view)) and not is_told(view, waits):
         yield Sentence("where", f"Beside that, {printable(waits)}.")
     if view.late:
         yield Sentence("where", "That profile was taken when the spike was over: it shows what came after.")

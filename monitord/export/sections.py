@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from monitord.export.units import quantity, span
-from monitord.model import BEFORE, counted, in_words
+from monitord.model import BEFORE, ONLY_WAITED, counted, in_words
 
 Document = Mapping[str, Any]
 _LEAST_SHARE = 0.005
@@ -186,7 +186,10 @@ def _functions(document: Document) -> Section:
         blocks.append(Text(baseline["text"]))
     if incident["late"]:
         blocks.append(Text("Taken when the spike was over: it shows what came after.", is_warning=True))
-    return Section("functions", "Where the time went", blocks, _of_what(incident))
+    best = next((one for one in incident["captures"] if one["id"] == incident["id"]), None)
+    waited = best is not None and ONLY_WAITED in (best["notes"] or {})
+    title = "Where it waited" if waited else "Where the time went"
+    return Section("functions", title, blocks, _of_what(incident))
 
 
 def _of_what(incident: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitord.export.context import only_waited
 from monitord.export.units import quantity, span, unit_of
 from monitord.model import SNAPSHOT, WHOLE_MACHINE, in_words
 from monitord.profiles.verdict import VerdictFacts, verdict
@@ -28,6 +29,7 @@ def verdict_of(view: IncidentView, pending: str | None = None) -> str:
             sample_count=leading.sample_count,
             is_late=view.late,
             of_page_faults=leading.profiler == "perf-faults",
+            only_waited=only_waited(view),
             why_unknown=_PENDING.get(pending or "") or _why_unknown(view),
         )
     )

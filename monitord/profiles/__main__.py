@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from monitord.profiles import ProfileError, hotspots, parse
-from monitord.profiles.waiting import waiting
+from monitord.profiles.waiting import only_waited, waiting
 
 _USAGE = "usage: python -m monitord.profiles FORMAT PATH [--pid P] [--limit N] [--use FILE]"
 
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         "period_s": profile.period_s,
         "notes": profile.notes,
         "waiting": waiting(profile),
+        "only_waited": only_waited(profile),
         **weighed,
     }
     print(json.dumps(answer))  # noqa: T201

@@ -33,7 +33,8 @@ class VerdictFacts:
     `who` is the process as pages call it, "" where nobody could be blamed. `happened` says what was measured
     ("cpu 97 %"). `hotspots`, hottest first, come from evidence of `seconds` and `sample_count` samples (None:
     not counted), taken after the spike if `is_late`; with `of_page_faults` their shares are of the memory
-    that came in. `why_unknown` is the reason for having no hotspots.
+    that came in; with `only_waited` nobody ran, and they are where it waited. `why_unknown` is the reason for
+    having no hotspots.
     """
 
     who: str
@@ -45,6 +46,7 @@ class VerdictFacts:
     sample_count: int | None = None
     is_late: bool = False
     of_page_faults: bool = False
+    only_waited: bool = False
     why_unknown: str = ""
 
 
@@ -85,7 +87,8 @@ def _of_function(facts: VerdictFacts, spot: Hotspot) -> str:
     lasted = f" for {_seconds(facts.seconds)}" if facts.seconds >= 1 else ""
     if facts.sample_count is not None and facts.sample_count < FEW_SAMPLES and not spot.seen:
         return f"{after}{who} was in {name} in {_samples(spot, facts.sample_count)}"
-    if facts.metric is TriggerMetric.HANG or waits_in_library(spot.function, spot.file):
+    waited = facts.only_waited or waits_in_library(spot.function, spot.file)
+    if facts.metric is TriggerMetric.HANG or waited:
         return f"{after}{who} was in {name} in {_share(spot)} of what was seen of it{lasted}{when}"
     if facts.of_page_faults:
         return f"{after}{name} brought in {_share(spot)} of the memory that {who} took{when}"

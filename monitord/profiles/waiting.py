@@ -37,6 +37,11 @@ def waiting(profile: Profile) -> str | None:
     return ", ".join([*told, f"{elsewhere:,} elsewhere"] if elsewhere else told)
 
 
+def only_waited(profile: Profile) -> bool:
+    """Whether no thread ran in any sample: where they waited is all that there is to say."""
+    return bool(profile.stacks) and all(thread.is_idle for thread, _stack in profile.stacks)
+
+
 def _who(thread: Thread) -> _Who:
     return thread.pid, thread.thread_id, None if thread.thread_id is not None else thread.name
 

@@ -31,13 +31,14 @@ def weigh(document: Mapping[str, Any], use: Mapping[str, Any], period_s: float) 
     """Give the document with each thread's samples scaled to the CPU seconds that it used.
 
     `use` has the fields of capture's ThreadUse. As it is when the process hardly ran. Where it says
-    `has_idle`, threads that wait are marked instead of left out.
+    `has_idle`, threads that wait are marked instead of left out: then all of them.
     """
     threads = {int(name): float(value) for name, value in use["threads"].items()}
     window_s, process_s = float(use["window_s"]), float(use["process_s"])
-    if process_s < _LEAST_USED * window_s:
-        return Weighed(document, None)
     profiles = document["profiles"]
+    if process_s < _LEAST_USED * window_s:
+        waited = {KEY: {"idle": [*range(len(profiles))]}} if use.get("has_idle") else {}
+        return Weighed({**document, **waited}, None)
     ids = [_thread_id(profile.get("name"), int(use["main_id"])) for profile in profiles]
     counts = [len(profile["samples"]) for profile in profiles]
     used = _used(ids, counts, threads, process_s)

@@ -49,6 +49,7 @@ def hot_statement(wanted: HotFilter, *, checked: bool = False) -> tuple[str, Map
     conditions.append("ast_node_id = :node" if wanted.node else "ast_node_id IS NULL")
     if checked:
         conditions.append("iif(typeof(payload) = 'text', json_valid(payload), 0)")
+    conditions.append("payload ->> '$.waited' IS NULL")  # where nobody ran nothing was hot
     values: dict[str, object] = {"limit": wanted.limit}
     if wanted.node:
         values["node"] = text_cell("node", wanted.node)

@@ -193,10 +193,47 @@ def test_the_function_that_threads_began_in_comes_from_their_stacks() -> None:
     assert cause.decides is None
 
 
+def test_threads_that_all_have_one_name_are_called_by_it() -> None:
+    """`python3.11` was told as `python#.#`, which is a pattern for names that differ in their numbers."""
+    alike = {
+        "count": 201,
+        "looked_at": 201,
+        "kinds": {"python#.#": 201},
+        "names": {"python#.#": "python3.11"},
+    }
+    cause = thread_growth.explain(Facts(alert(TriggerMetric.THREAD_GROWTH, 200), after=alike))
+    assert "further threads are called python3.11; 201 live" in cause.sentence
+    assert ("python3.11", "201 live, at least 200 more") in cause.evidence
+
+
+def test_a_thread_s_whole_name_is_kept_where_all_of_its_kind_have_it(run: Run) -> None:
+    process, _ = run(PYTHON_THREADS)
+    name = Path(f"/proc/{process.pid}/comm").read_text().strip()
+    seen = look(thread_growth, process.pid)
+    (pattern,) = seen["kinds"]
+    assert seen["names"].get(pattern, pattern) == name
+
+
+def test_a_folder_that_holds_nothing_but_what_is_told_is_not_told() -> None:
+    """Of one file that is open 300 times each folder above it was a row of its own, with the same count."""
+    targets = {"/srv/": 300, "/srv/a/": 300, "/srv/a/x": 200, "/srv/a/y": 100}
+    seen = {"count": 300, "looked_at": 300, "kinds": {"files": 300}, "targets": {"files": targets}}
+    before = {"count": 0, "looked_at": 0, "kinds": {}, "targets": {}}
+    cause = fd_growth.explain(Facts(alert(TriggerMetric.FD_GROWTH, 300), before=before, after=seen))
+    told = [text for label, text in cause.evidence if label == "files"]
+    assert told == ["300 open, 300 more", "/srv/a/: 300", "/srv/a/x: 200", "/srv/a/y: 100"]
+
+
 @pytest.mark.parametrize("member", [fd_growth, thread_growth])
 @pytest.mark.parametrize(
     "seen",
-    [{}, {"kinds": 1}, {"kinds": {"x": "y", "z": 2}, "count": "n", "targets": 3}, {"error": "target_gone"}],
+    [
+        {},
+        {"kinds": {"a": 1}, "count": 1, "names": 3},
+        {"kinds": 1},
+        {"kinds": {"x": "y", "z": 2}, "count": "n", "targets": 3},
+        {"error": "target_gone"},
+    ],
 )
 def test_an_observation_of_any_shape_is_survived(member: Any, seen: dict[str, Any]) -> None:
     facts = Facts(alert(TriggerMetric.FD_GROWTH, 100), before=seen, after=seen)

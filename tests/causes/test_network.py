@@ -80,6 +80,40 @@ def test_between_two_that_send_it_stays_unknown(run: Run) -> None:
     assert "which of" in cause.sentence
 
 
+def moved(*parts: tuple[int, tuple[int, ...]]) -> dict[str, Any]:
+    rows = [
+        {"remote": f"10.0.0.{at}:80", "sent": sent, "received": 0, "by": [[pid, "python"] for pid in by], "is_sure": True}
+        for at, (sent, by) in enumerate(parts)
+    ]  # fmt: skip
+    return {"moved": rows, "over_s": 1.0, "sockets": len(rows), "is_sampled": True}
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (((60_000, (7,)), (40_000, (8,))), "python (pid 7) moved 60 %, python (pid 8) moved 40 %"),
+        (((60_000, (7,)), (40_000, ())), "python (pid 7) moved 60 %, who moved the rest can't be seen"),
+        (
+            ((60_000, (7,)), (40_000, (8, 9))),
+            "python (pid 7) moved 60 %, which of python (pid 8) and python (pid 9) moved the rest is unknown",
+        ),
+        (((99_000, (8, 9)),), "which of python (pid 8) and python (pid 9) moved them is unknown"),
+        (((99_000, ()),), "who moved them can't be seen"),
+        (
+            tuple((25_000, (pid,)) for pid in range(7, 11)),
+            "python (pid 7) moved 25 %, python (pid 8) moved 25 %, python (pid 9) moved 25 %, others moved the rest",
+        ),
+    ],
+)
+def test_who_moved_which_part_is_said_and_one_alone_is_no_choice(
+    parts: tuple[tuple[int, tuple[int, ...]], ...], said: str
+) -> None:
+    """ "Which of python (pid 7) moved them is unknown" was said of one that moved more than half."""
+    cause = network.explain(Facts(alert(7), after=moved(*parts)))
+    assert cause.confidence == "possible"
+    assert cause.sentence.endswith(f"; {said}"), cause.sentence
+
+
 @pytest.mark.parametrize("who", sorted(LOOK_ALIKES))
 def test_a_holder_that_looks_like_the_one_that_moves_bytes_is_not_named(who: str, run: Run) -> None:
     _, (holder, worker) = run(HEAD + LOOK_ALIKES[who])

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from monitord.model import CaptureStatus, Hotspot, Incident
+from monitord.model import ONLY_WAITED, CaptureStatus, Hotspot, Incident, Threshold, TriggerMetric
 
 Maker = Callable[..., Incident]
 HOTSPOT = Hotspot("fibonacci", "/srv/app/numbers.py", 12, 0.61, 0.98)  # the hottest of conftest's incidents
@@ -144,6 +144,28 @@ def test_hot_functions_are_counted_across_incidents(here, store, new_incident) -
     assert here("hot", "-S", "1h", "-U", "2h").code == 2
     nothing = here("hot", "--node", "f" * 16)
     assert (nothing.code, nothing.out) == (0, "")
+
+
+def test_where_no_thread_ran_no_function_is_hot_and_none_took_cpu_time(here, store, new_incident) -> None:
+    """A sleeping function led `hot` with 100 %, and "took 100 % of its CPU time" in `show`."""
+    made = new_incident(metric=TriggerMetric.FD_GROWTH, threshold=Threshold(500, "count"))
+    waited = Hotspot("wait_for_requests", "/srv/a.py", 7, 1.0, 1.0)
+    captures = tuple(
+        replace(each, hotspots=(waited,), notes={ONLY_WAITED: "no thread ran", "waiting": "1 thread waits in wait_for_requests"})
+        if each.role == "profile" else each
+        for each in made.captures
+    )  # fmt: skip
+    store.save_incident(replace(made, captures=captures))
+    assert json.loads(here("hot", "-S", "2020-01-01", "--json").out) == []
+    shown = here("show", "1").out
+    assert "Where it waited" in shown
+    assert "no thread ran" in shown
+    assert "Where the time went" not in shown
+    assert "CPU time" not in shown
+    assert "1 thread waits in" not in shown, "the table says so already"
+    told = " ".join(here("explain", "1").out.split())
+    assert "saw it wait 100 % of its time" in told
+    assert "Beside that" not in told
 
 
 def test_a_look_of_one_sample_is_not_as_hot_as_a_profile_and_nothing_of_0_percent_is_listed(

@@ -20,7 +20,7 @@ def test_an_incident_of_nobody_has_its_reason_and_its_fix_everywhere(
     store.save_incident(nobody)
     shown = json.loads(here("show", "1", "--json").out)
     (step,) = shown["not_captured"]
-    assert step["reason"].startswith("no process to profile: ")
+    assert step["reason"].startswith("there is no process to profile: ")
     assert step["fix"]
     (capture,) = shown["captures"]
     assert (capture["reason"], capture["fix"]) == (step["reason"], step["fix"])

@@ -9,6 +9,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,9 @@ from typing import Any
 import pytest
 
 from benchmarks.made_fleet import HOTTER, LAST_DAY, OLD, Made
+from monitord.actions.fleet import Asked
+from monitord.actions.fleet_engines import ask_elsewhere
+from monitord.actions.workspace import Workspace
 from monitord.analytics.tables import TABLES, Table
 from monitord.errors import MonitordError
 from monitord.fleet import layout
@@ -143,6 +147,17 @@ def test_spark_answers_as_duckdb_does(
     given = values_of(question, host, values)
     columns, rows = ask_spark(trapped.root.as_uri(), question.sql, question.tables, given)
     assert_alike(plain(rows, columns), of_duckdb(trapped, question, host, values))
+
+
+def test_spark_s_answer_says_that_nobody_knows_a_rule(spark: None, trapped: Made, tmp_path: Path) -> None:
+    """Without a row a misspelt name looks like a quiet fleet."""
+    told: list[str] = []
+    here = replace(Workspace(tmp_path / "data", tmp_path / "config.toml"), tell=told.append)
+    asked = Asked(SINCE, UNTIL, url=trapped.root.as_uri())
+    assert not ask_elsewhere(here, asked, ["recent", "rule=cpu-hogg"]).rows
+    (line,) = told
+    assert line.startswith("monitord: cannot find rule 'cpu-hogg' among what these hosts shipped")
+    assert "cpu-hog, " in line
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.profiles import hotspots, parse
+from monitord.profiles.waiting import only_waited
 from monitord.profiles.weighing import weigh
 
 PERIOD_S = 0.01
@@ -74,6 +75,16 @@ def test_threads_without_an_id_keep_what_py_spy_says_of_them() -> None:
     profile = as_read(found.document)
     assert hotspots(profile)[0].function == 'in Thread 0x7F13 "worker"'
     assert hotspots(profile)[0].self_share == 1.0
+
+
+def test_of_a_process_that_hardly_ran_the_threads_that_were_sampled_waiting_are_marked_so() -> None:
+    """Its hot function was told as 100 % of the time, where it slept for all of it."""
+    seen = document({'Thread 1 "MainThread"': 1000, 'Thread 2 "pool"': 1000})
+    found = weigh(seen, use({1: 0.1}) | {"has_idle": True}, PERIOD_S)
+    profile = parse("speedscope", json.dumps(found.document).encode())
+    assert (only_waited(profile), found.explained_share) == (True, None)
+    assert hotspots(profile), "where it waits is the evidence"
+    assert not only_waited(parse("speedscope", json.dumps(seen).encode()))
 
 
 def test_a_process_that_hardly_ran_is_left_as_it_was_seen() -> None:

@@ -13,7 +13,15 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from monitord.errors import DamagedRowError, StorageError, UsageError
-from monitord.model import BASELINE_RULE, Event, EventType, HistoryPoint, Hotspot, TriggerMetric
+from monitord.model import (
+    BASELINE_RULE,
+    ONLY_WAITED,
+    Event,
+    EventType,
+    HistoryPoint,
+    Hotspot,
+    TriggerMetric,
+)
 from monitord.storage.cells import MENDED_BY, SENSELESS
 from monitord.storage.events.access import DataAccess
 from monitord.storage.events.filters import EventFilter
@@ -127,6 +135,7 @@ def _capture_event(capture: StoredCapture, whose: Event) -> Event:
 def _hotspot_events(spot: Hotspot, leading: StoredCapture, whose: Event) -> Iterator[Event]:
     """One of the function, and one of each hot statement in it, which has the statement's id."""
     samples = {} if leading.sample_count is None else {"samples": leading.sample_count}
+    samples |= {"waited": 1} if ONLY_WAITED in (leading.notes or {}) else {}
     of_function = replace(
         whose, event_type=EventType.HOTSPOT, taken_at=leading.captured_at, module=clipped(spot.module),
         function=clipped(spot.function), arity=spot.arity, payload=_said(spot, _FUNCTION) | samples,

@@ -148,7 +148,7 @@ function profileSection(path, one, api) {
     }
     on();
   })), kept);
-  const element = section("Where the time went", el("div", { class: "row apart" }, el("div", { class: "tabs", role: "tablist" }, Object.values(tabs)), downloads), body);
+  const element = section(whereTitle(one), el("div", { class: "row apart" }, el("div", { class: "tabs", role: "tablist" }, Object.values(tabs)), downloads), body);
   show(one.hotspots.length && one.metric !== "memory" ? "flame" : "functions");
   return { element, show };
 }
@@ -178,7 +178,9 @@ function functions(one) {
   });
 }
 
-const hotspots = (one) => (one.hotspots.length ? section("Where the time went", functions(one)) : null);
+const whereTitle = (one) => (one.captures.some((each) => each.id === one.id && each.notes?.only_waited) ? "Where it waited" : "Where the time went");
+
+const hotspots = (one) => (one.hotspots.length ? section(whereTitle(one), functions(one)) : null);
 
 // --- whether it happened before -----------------------------------------------------------------------------
 function alike(path, api) {
