@@ -59,6 +59,7 @@ UNDISTURBED = frozenset({"spikes", "measuring"})
 IN_MEMORY = frozenset({"storing", "keeping", "asking", "breaking", "other"})
 MEMORY = Path("/dev/shm")
 MEMORY_WANTED_BYTES = 4 << 30
+OF_CI = frozenset({"PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"})
 LOW_PRIORITY = ("nice", "-n", "19")
 WIDTH = max(map(len, LANES))
 NOTHING_TO_RUN = 5  # pytest's exit status where no test was left for a lane
@@ -198,13 +199,16 @@ def start(lane: str, folders: Folders, words: list[str]) -> subprocess.Popen[byt
         stderr=subprocess.STDOUT,
         process_group=0,
         cwd=TESTS.parent,
-        env=with_bytecode(),
+        env=as_everybody_has_it(),
     )
 
 
-def with_bytecode() -> dict[str, str]:
-    """The environment, in which what a process compiled is there for the next: thousands are started."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+def as_everybody_has_it() -> dict[str, str]:
+    """The environment without what machines of CI set: unbuffered output hid an exit status that users saw.
+
+    And what a process compiled is there for the next: thousands are started.
+    """
+    return {name: value for name, value in os.environ.items() if name not in OF_CI}
 
 
 def relay(lane: str, process: subprocess.Popen[bytes]) -> None:

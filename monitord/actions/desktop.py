@@ -75,16 +75,25 @@ def page_to_open(name: str) -> Path:
     return folder / name
 
 
+def can_open_pages(environment: Mapping[str, str]) -> bool:
+    """Whether `open_page` finds a browser here that this user may start."""
+    return not is_privileged() and _opener(environment) is not None
+
+
 def open_page(page: Path, environment: Mapping[str, str]) -> None:
     """Open a page in the browser; NotFoundError where there is no desktop, with the page's place."""
     refuse_as_root(f"xdg-open {page}")
-    tool = ("/usr/bin/open",) if sys.platform == "darwin" else _found(_OPENERS, environment)
+    tool = _opener(environment)
     if tool is None:
         raise NotFoundError(
             f"cannot find a browser here (no display, or no xdg-open); the page lies in {page}: copy it to"
             " where one is"
         )
     _run((*tool, str(page)), None, _OPENS_WITHIN_S)
+
+
+def _opener(environment: Mapping[str, str]) -> Sequence[str] | None:
+    return ("/usr/bin/open",) if sys.platform == "darwin" else _found(_OPENERS, environment)
 
 
 def _found(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from monitord.actions.desktop import can_open_pages
 from monitord.actions.incidents import Timeline
 from monitord.cli.cause import cause_lines
 from monitord.cli.consumers import SHOWN, consumers_table, more_than
@@ -35,7 +37,6 @@ from monitord.model import (
     counted,
     in_words,
 )
-from monitord.ownership import is_privileged
 from monitord.profiles.verdict import OF_CPU
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
@@ -276,8 +277,10 @@ class ProfileBrowserView:
         number = short_id(view.correlation_id)
         steps = [(f"monitord summary {number}", "a few lines to paste")]
         if view.hotspots and not view.is_summary:
-            page = f"monitord export {number} -o {number}.report.html"  # root starts no browser
-            steps.append((page if is_privileged() else f"monitord open {number}", "all of it on one page"))
+            page = (
+                f"open {number}" if can_open_pages(os.environ) else f"export {number} -o {number}.report.html"
+            )
+            steps.append((f"monitord {page}", "all of it on one page"))
         steps.append((f"monitord export {number} -o {number}.json", "a redacted copy for a ticket"))
         if any(self._is_cut(record.profile_path) for record in view.captures):
             steps.append((f"monitord reveal {number}", "where its evidence lies"))

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,8 +61,11 @@ def width() -> int:
 
 def say(line: str) -> None:
     """Print a message for people to stderr. A closed or full stderr is ignored."""
-    with suppress(OSError):
+    try:
         print(_shown(line), file=sys.stderr, flush=True)  # noqa: T201 - the one place that writes to stderr
+    except OSError:
+        # Python keeps the line, tries again at the end, and would end with a status of its own.
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
 
 
 def open_missing_streams() -> None:

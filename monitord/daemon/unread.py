@@ -127,6 +127,10 @@ def drop_unread() -> None:
 
 def _share(kind: type) -> None:
     """Put the methods below in place of those that dataclasses made, of which each class has its own."""
+    weakref = kind.__dict__.get("__weakref__")
+    if weakref is not None and weakref.__objclass__ is not kind:
+        # Before 3.11.3 a class with slots has that of the class it was made from, which then stays for ever.
+        del kind.__weakref__  # type: ignore[attr-defined]
     for name, shared in _SHARED.items():
         made = kind.__dict__.get(name)
         made = getattr(made, "__wrapped__", made)

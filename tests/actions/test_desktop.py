@@ -31,6 +31,7 @@ def test_a_page_is_in_the_browser(mark: Path, tmp_path: Path) -> None:
     """Its path is one word, whatever it holds."""
     page = tmp_path / "a page; $(touch x).html"
     with ordinary():
+        assert desktop.can_open_pages(os.environ)
         desktop.open_page(page, os.environ)
     assert mark.read_text() == str(page)
 
@@ -42,6 +43,8 @@ def test_without_a_desktop_one_is_told(mark: Path, missing: str, monkeypatch: py
     monkeypatch.delenv("WAYLAND_DISPLAY") if missing != "PATH" else monkeypatch.setenv("PATH", "/nowhere")
     with ordinary(), pytest.raises(NotFoundError, match="cannot find a clipboard"):
         desktop.copy("x", os.environ)
+    with ordinary():
+        assert not desktop.can_open_pages(os.environ)
     with ordinary(), pytest.raises(NotFoundError, match=r"the page lies in /tmp/it\.html"):
         desktop.open_page(Path("/tmp/it.html"), os.environ)
 
@@ -58,4 +61,5 @@ def test_root_is_told_what_to_type(mark: Path) -> None:
         desktop.copy("x", os.environ)
     with pytest.raises(PermissionDeniedError, match="as yourself, type"):
         desktop.open_page(Path("/tmp/it.html"), os.environ)
+    assert not desktop.can_open_pages(os.environ)
     assert not mark.exists()

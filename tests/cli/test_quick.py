@@ -184,6 +184,23 @@ def test_what_is_of_one_incident_takes_one(words: tuple[str, ...], profiled: Inc
     assert here("export", "1", "--bundle", "--format", "csv", "-o", "-").code == 2
 
 
+@pytest.mark.parametrize("has_desktop", [True, False])
+def test_open_is_suggested_only_where_it_works(
+    has_desktop: bool, profiled: Incident, here: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root and who has no desktop are told how to get the page as a file."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    if has_desktop:
+        a_desktop(tmp_path, monkeypatch)
+    number = short_id(profiled.correlation_id)
+    opens, exports = f"monitord open {number}", f"monitord export {number} -o {number}.report.html"
+    said = here("show", "1").out
+    assert (opens in said, exports in said) == (
+        (True, False) if has_desktop and os.geteuid() else (False, True)
+    )
+
+
 @pytest.mark.root
 def test_root_starts_neither_browser_nor_clipboard(
     profiled: Incident, here: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

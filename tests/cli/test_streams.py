@@ -64,10 +64,12 @@ def test_a_reader_who_leaves_is_141_and_no_line(
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("shell", ["2>&-", "2>/dev/full", "<&- 2>&-"])
 def test_a_stderr_that_takes_nothing_changes_nothing_else(
-    shell: str, incident: object, environment: dict[str, str]
+    shell: str, unbuffered: str, incident: object, environment: dict[str, str]
 ) -> None:
+    environment = {**environment, "PYTHONUNBUFFERED": unbuffered}
     done = run("recent -o json", environment, shell)
     assert done.returncode == 0
     assert done.stdout.startswith(b"[")

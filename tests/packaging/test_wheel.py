@@ -214,8 +214,7 @@ def test_a_wheel_without_the_pages_assets_is_refused_with_one_line(
     release: Release, tmp_path: Path, says: dict[str, str], is_built: bool
 ) -> None:
     """From a source distribution that lost them, as from a fresh checkout; one may say that no page is wanted."""
-    with tarfile.open(release.sdist) as sdist:
-        sdist.extractall(tmp_path, filter="data")
+    subprocess.run(["tar", "-xzf", release.sdist, "-C", tmp_path], check=True, timeout=PATIENCE_S)
     (source,) = tmp_path.iterdir()
     shutil.rmtree(source / "monitord" / "web" / "assets")
     words = [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "dist", source]
