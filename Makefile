@@ -28,8 +28,8 @@ demo: $(READY)  ## catch a spiking program red-handed, within a minute
 assets:  ## bring the scripts and styles of the page that other makers wrote (needs npm)
 	@$(PYTHON) assets/fetch.py
 
-test: lint assets  ## everything CI runs: lint, types, import rules, the whole test suite
-	$(BIN)/python tests/run.py $(PYTEST_ARGS)
+test: $(READY) assets  ## everything CI runs: lint, types, import rules, the whole test suite
+	$(BIN)/python tests/run.py --lint $(PYTEST_ARGS)
 
 lint: $(READY)  ## lint, types and import rules
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 Each lane is a pytest of its own; words of the call go to all of them: `tests/run.py tests/flow -x`. What fails there is
 run once more with the machine to itself. The last lines name what failed, and what failed only beside the other lanes.
+With `--lint`, `make lint` is one more lane: before them it had one core, and the other one idled.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ LANES: dict[
     "other": frozenset(),
 }
 LAST = "other"
+LINT = "lint"
 UNDISTURBED = frozenset({"spikes", "measuring"})
 # These store thousands of times, and each time wait for the disk to say that it has it. What must be on the disk
 # is counted in system calls (test_durable.py), so where the folders lie changes nothing but that wait.
@@ -116,21 +118,27 @@ def has_room(folder: Path) -> bool:
 
 
 def run(words: list[str], folders: Folders) -> int:
+    names = [LINT, *LANES] if f"--{LINT}" in words else [*LANES]
+    words = [word for word in words if word != f"--{LINT}"]
     lanes: dict[str, subprocess.Popen[bytes]] = {}
     heard: list[int] = []
 
     def interrupt(number: int, _frame: object) -> None:
         """As Ctrl-C does, whatever it was: pytest then ends what its tests started."""
         heard.append(128 + number)
-        for process in lanes.values():
-            process.send_signal(signal.SIGINT)
+        for lane in lanes:
+            end(lane)
+
+    def end(lane: str) -> None:
+        """Of these two, make passes on to what it started only the second."""
+        lanes[lane].send_signal(signal.SIGTERM if lane == LINT else signal.SIGINT)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
-    for lane in LANES:
+    for lane in names:
         lanes[lane] = start(lane, folders, words)
         if heard:  # while it started: it is not among those that were told
-            lanes[lane].send_signal(signal.SIGINT)
+            end(lane)
     ended = {lane: process.wait() for lane, process in relayed(lanes).items()}
     failed = {lane: failures_of(lane, folders.caches) for lane, status in ended.items() if status == FAILED}
     if not heard and 0 < sum(map(len, failed.values())) <= AGAIN_AT_MOST:
@@ -142,7 +150,8 @@ def run(words: list[str], folders: Folders) -> int:
             ended[lane] = relayed({lane: lanes[lane]})[lane].wait()
     report(failed, {lane: failures_of(lane, folders.caches) for lane in failed if ended[lane] != 0})
     report_broken(ended)
-    return status_of([*heard, *ended.values()])
+    # Where no test was left, that the lint found nothing is no success.
+    return status_of([*heard, *(status for lane, status in ended.items() if status or lane != LINT)])
 
 
 def relayed(lanes: dict[str, subprocess.Popen[bytes]]) -> dict[str, subprocess.Popen[bytes]]:
@@ -174,7 +183,9 @@ def report(failed: dict[str, frozenset[str]], still: dict[str, frozenset[str]]) 
 def report_broken(ended: dict[str, int]) -> None:
     """Lanes that did not come to their end: what they would have tested is not known."""
     for lane, status in ended.items():
-        if status not in (0, FAILED, NOTHING_TO_RUN):
+        if lane == LINT and status > 0:
+            say(lane, "failed: its lines above say why")
+        elif status not in (0, FAILED, NOTHING_TO_RUN):
             say(lane, f"broke off with exit status {status}")
 
 
@@ -184,7 +195,7 @@ def status_of(ended: Iterable[int]) -> int:
 
 
 def start(lane: str, folders: Folders, words: list[str]) -> subprocess.Popen[bytes]:
-    """One pytest, in a process group of its own: a Ctrl-C reaches it once, from here."""
+    """One pytest, or the lint, in a process group of its own: a Ctrl-C reaches it once, from here."""
     own = [
         str(Path(word).with_suffix(f".{lane}.xml")) if word.startswith("--junit") else word for word in words
     ]
@@ -192,8 +203,9 @@ def start(lane: str, folders: Folders, words: list[str]) -> subprocess.Popen[byt
     if folders.memory is not None and lane in IN_MEMORY:
         places += ["-o", "tmp_path_retention_policy=failed", f"--basetemp={folders.memory / lane}"]
     priority = () if lane in UNDISTURBED else LOW_PRIORITY
+    tests = [sys.executable, "-u", "-m", "pytest", f"--lane={lane}", *places, *own]
     return subprocess.Popen(
-        [*priority, sys.executable, "-u", "-m", "pytest", f"--lane={lane}", *places, *own],
+        [*priority, *(["make", "lint"] if lane == LINT else tests)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,10 +40,11 @@ def test_any_lane_s_failure_is_the_failure_of_the_run(ended: tuple[int, int], st
 
 def test_a_lane_that_broke_off_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """Its status is the run's, but who sees only the last lines has to know whose it is."""
-    report_broken({"storing": 0, "asking": 1, "faults": -9, "other": 5, "spikes": 3})
+    report_broken({"storing": 0, "asking": 1, "faults": -9, "other": 5, "spikes": 3, "lint": -15})
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
         ["faults", "|", "broke", "off", "with", "exit", "status", "-9"],
         ["spikes", "|", "broke", "off", "with", "exit", "status", "3"],
+        ["lint", "|", "broke", "off", "with", "exit", "status", "-15"],
     ]
 
 
@@ -59,14 +61,33 @@ def test_a_folder_in_which_no_program_may_run_is_not_used(tmp_path: Path) -> Non
             subprocess.run(["umount", tmp_path], check=True)
 
 
+def with_lint(folder: Path, lines: str) -> dict[str, str]:
+    """An environment in which `make lint` does this: what lints this tree takes a minute, and may install first."""
+    makefile, program = folder / "Makefile", folder / "bin/make"
+    makefile.write_text(f"lint:\n\t@{lines}\n")
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shutil.which("make")} --file={makefile} "$@"\n')
+    program.chmod(0o755)
+    return {**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def test_what_ci_calls_lints() -> None:
+    """As one more lane: without that word the tests alone would run."""
+    told = subprocess.run(["make", "--dry-run", "test"], cwd=TESTS.parent, capture_output=True, text=True)
+    assert "tests/run.py --lint" in told.stdout, told
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_ends_every_lane(number: int) -> None:
+def test_an_interrupted_run_ends_every_lane(number: int, tmp_path: Path) -> None:
     """The module's end sees to it that nobody of them is left (tests/conftest.py)."""
-    words = [sys.executable, TESTS / "run.py", "--collect-only", "-q"]
-    run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    words = [sys.executable, TESTS / "run.py", "--lint", "--collect-only", "-q"]
+    environment = with_lint(tmp_path, "sleep 600")
+    run = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, env=environment
+    )
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
     deadline = time.monotonic() + PATIENCE_S
-    while len(pids := children.read_text().split()) < len(LANES) and time.monotonic() < deadline:
+    while len(pids := children.read_text().split()) <= len(LANES) and time.monotonic() < deadline:
         time.sleep(0.02)
     run.send_signal(number)
     run.communicate(timeout=PATIENCE_S)
@@ -144,7 +165,7 @@ def pytest_runtest_call(item):
 
 
 def test_what_fails_is_run_again_alone_and_the_last_lines_name_it(tmp_path: Path) -> None:
-    """A test that fails both times is the run's failure; one that fails only beside the others is told."""
+    """A test that fails both times is the run's failure; one that fails only beside the others is told, and so is a lint."""
     (tmp_path / "disturbing.py").write_text(DISTURBING.format(folder=tmp_path))
     words = [
         "-q",
@@ -153,10 +174,11 @@ def test_what_fails_is_run_again_alone_and_the_last_lines_name_it(tmp_path: Path
         "tests/test_counting.py",
         "-k",
         "would_be_found or (with_its_noun and model)",
+        "--lint",
     ]
     run = subprocess.run(
         [sys.executable, TESTS / "run.py", *words],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env=with_lint(tmp_path, "echo a line is too long; exit 1") | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=300,
@@ -164,11 +186,13 @@ def test_what_fails_is_run_again_alone_and_the_last_lines_name_it(tmp_path: Path
     told = [
         line.partition(" | ")[2].replace("tests/test_counting.py::", "") for line in run.stdout.splitlines()
     ]
-    assert told[-2:] == [
+    assert told[-3:] == [
         "failed beside the other lanes, passed alone: test_a_noun_that_does_not_agree_would_be_found",
         "failed: test_a_number_agrees_with_its_noun[model.py]",
+        "failed: its lines above say why",
     ]
-    assert run.returncode == 1
+    assert "a line is too long" in told
+    assert run.returncode == 2
 
 
 OUTLIVED = """
