@@ -21,7 +21,7 @@ from tests.strangers import may_unshare, unshared
 
 VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 OTHERS = ("3.13t", "3.14t", "3.15t")
-"""Free-threaded ones: tried where somebody built them, since no package has them."""
+"""Free-threaded ones: no package has them, so they are tried where somebody built them (CONTRIBUTING.md says how)."""
 FROM_DEBIAN = Path(os.environ.get("MONITORD_PYTHONS", "/opt/monitord-pythons"))
 """A root folder of Debian's newer interpreters, which .ci/pythons makes: root's, or an ordinary user's own."""
 
