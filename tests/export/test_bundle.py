@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gc
 import importlib.util
 import io
 import json
@@ -11,8 +10,9 @@ import os
 import stat
 import sys
 import tracemalloc
+import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -217,14 +217,23 @@ def test_periods_choose_incidents(planted, here) -> None:
     assert here("export", "-U", "2 days ago", "-o", "-").code == 3
 
 
+class Watched(IncidentView):
+    """One that can be counted: it can have weak references."""
+
+
 def some_views(planted: IncidentView, count: int, alive: list[int]) -> Iterator[IncidentView]:
     """So many incidents, each with a secret of its own; how many are alive when another one is asked for."""
     lean = replace(planted, captures=planted.captures[:1], history=planted.history[:2], hotspots=())
+    given: list[weakref.ref[IncidentView]] = []
     for number in range(count):
-        alive.append(sum(type(each) is IncidentView for each in gc.get_objects()))
+        alive.append(sum(each() is not None for each in given))
         assert planted.process is not None
         argv = ("mysqldump", f"--password=pw-{number % 7}-{number % 7:04}", "shop")
-        yield replace(lean, process=replace(planted.process, command_line=argv), reason="because " * 100)
+        said = replace(lean, process=replace(planted.process, command_line=argv), reason="because " * 100)
+        one = Watched(*(getattr(said, field.name) for field in fields(said)))
+        given.append(weakref.ref(one))
+        yield one
+        del one
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
