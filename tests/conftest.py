@@ -13,12 +13,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import hypothesis
 import pytest
 import structlog
 
+from tests import unsharing
 from tests.alone import hold
 from tests.burners import end_orphans, mark_session
 from tests.mariadb import mariadb
@@ -39,6 +40,7 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 mark_session()
 
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 EVERYBODYS = stat.S_IMODE(Path(tempfile.gettempdir()).stat().st_mode)
 
 # Until all tests are collected nothing is garbage, and thousands of them are looked through again and again.
@@ -83,6 +85,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("root"):
             item.add_marker(pytest.mark.skip(reason="needs root: run `sudo make test` to include it"))
+        elif unsharing.is_needed() and item.get_closest_marker("unshared"):
+            assert isinstance(item, pytest.Function)
+            item.fixturenames = []  # they are of no use here: the test has its own where it runs
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """What an ordinary user may do in namespaces of his own alone is done there."""
+    if not (unsharing.is_needed() and pyfuncitem.get_closest_marker("unshared")):
+        return None
+    unsharing.run_there(pyfuncitem)
+    return True
 
 
 def pytest_collection_finish() -> None:
@@ -92,14 +106,22 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In CI a skipped test is a failed one: what it needs must be installed by .ci/run."""
-    report = yield
+def failed_in_ci(report: Report) -> Report:
+    """In CI a skipped test, or module, is a failed one: what it needs must be installed by .ci/run."""
     if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return failed_in_ci((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return failed_in_ci((yield))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -147,14 +169,12 @@ def _nobody_is_left_running() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def require_tool() -> Callable[[str], str]:
-    """Give a tool's path; a missing one is a failure in CI and a skip with the fix elsewhere."""
+    """Give a tool's path; a missing one is a skip with the fix."""
 
     def require(name: str) -> str:
         path = shutil.which(name)
-        if path is None and os.environ.get("CI"):
-            pytest.fail(f"{name} is missing: .ci/run must install it")
         if path is None:
-            pytest.skip(f"{name} is missing: install it to run this test")
+            pytest.skip(f"{name} is missing: install it to run this test (in CI, by .ci/run)")
         return path
 
     return require

@@ -33,7 +33,7 @@ def without(capabilities: str = "all") -> list[str]:
     if os.geteuid() != 0:
         return []
     if shutil.which("setpriv") is None:
-        pytest.skip("no setpriv here")
+        pytest.skip("setpriv is missing: apt-get install util-linux")
     return ["setpriv", f"--bounding-set=-{capabilities}", f"--inh-caps=-{capabilities}"]
 
 
@@ -48,7 +48,7 @@ def may_unshare() -> bool:
 def unshared(*namespaces: str) -> list[str]:
     """The beginning of a command in namespaces of its own: an ordinary user's belong, as his containers' do, to one of users."""
     if not may_unshare():
-        pytest.skip("we are granted no namespaces here")
+        pytest.skip("we are granted no namespaces: sudo sysctl user.max_user_namespaces=1000, or run as root")
     return [*_UNSHARE, *namespaces]
 
 
@@ -76,5 +76,5 @@ def process_of_another() -> Iterator[int]:
                 process.kill()
         return
     if Path("/proc/1").stat().st_uid == os.geteuid():
-        pytest.skip("every process here is ours")
+        pytest.skip("every process here is ours: run outside of the container, or as root")
     yield 1

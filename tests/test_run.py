@@ -16,6 +16,7 @@ from tests import run as runner
 from tests.alone import hold
 from tests.patience import PATIENCE_S
 from tests.run import LANES, TESTS, has_room, lane_of, lanes_of, relay, report_broken, status_of
+from tests.unsharing import NO_EXEC, mounted
 
 
 def test_every_module_is_in_one_lane_and_the_table_names_what_exists() -> None:
@@ -48,17 +49,12 @@ def test_a_lane_that_broke_off_is_named(capsys: pytest.CaptureFixture[str]) -> N
     ]
 
 
-@pytest.mark.root
+@pytest.mark.unshared
 def test_a_folder_in_which_no_program_may_run_is_not_used(tmp_path: Path) -> None:
     """Containers mount /dev/shm so, and tests write programs of their own there."""
-    for option, usable in (("exec", True), ("noexec", False)):
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size=5g,{option}", "none", tmp_path], check=True
-        )  # a limit and no use of so much
-        try:
-            assert has_room(tmp_path) == usable
-        finally:
-            subprocess.run(["umount", tmp_path], check=True)
+    for flags, is_usable in ((0, True), (NO_EXEC, False)):
+        with mounted(tmp_path / "memory", "size=5g", flags) as folder:  # a limit and no use of so much
+            assert has_room(folder) == is_usable
 
 
 def with_lint(folder: Path, lines: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ must hold names the executable's path. (Even that does not hold against root.)
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -14,6 +15,8 @@ from monitord import ownership, procfs, redaction
 from monitord.model import CapturePlan
 
 _SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
+_DENIALS = ("permission denied", "operation not permitted")
+_KERNEL_STACK = "stack"
 _TO_ROOT = "give monitord CAP_SYS_PTRACE (it runs as root without it; in a container: --cap-add SYS_PTRACE)"
 
 
@@ -86,6 +89,18 @@ def permission_fix(pid: int) -> str:
         return _TO_ROOT
     to_others = f"run monitord as root ({ownership.line_for_all()}) or give it CAP_SYS_PTRACE"
     return f"sudo sysctl kernel.yama.ptrace_scope=0, or {to_others}" if _read_scope() != "0" else to_others
+
+
+def unread_fix(pid: int, not_readable: Mapping[str, str]) -> str | None:
+    """The same for files of /proc that it was refused, by path; None where no right is missing.
+
+    Kernel stacks take more than a look at the process does, and the machine's service has that not either.
+    """
+    denied = {path.rpartition("/")[2] for path, why in not_readable.items() if why in _DENIALS}
+    fixes = [permission_fix(pid)] if denied - {_KERNEL_STACK} else []
+    if _KERNEL_STACK in denied:
+        fixes.append(f"sudo cat /proc/{pid}/task/*/{_KERNEL_STACK} shows them, or give it CAP_SYS_ADMIN")
+    return "; ".join(fixes) or None
 
 
 def _read_scope() -> str:

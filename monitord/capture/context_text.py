@@ -271,7 +271,7 @@ def _machine(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unread(record: Mapping[str, Any]) -> Iterator[str]:
-    """Reasons with the number of files; the right that is missing is the capture's to name."""
+    """Reasons with the files; what to type against them is said where the missing right is known."""
     reasons: dict[str, list[str]] = {}
     for path, reason in (record.get("not_readable") or {}).items():
         reasons.setdefault(reason, []).append(path.rpartition("/")[2])

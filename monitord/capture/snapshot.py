@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 from monitord import rights
+from monitord.capture.consent import unread_fix
 from monitord.capture.session import CaptureBuilder, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.tool_runner import Rights, ToolRun
@@ -63,7 +64,10 @@ class Context:
         builder.cpu_percent = cpu_of(outcome.stdout)
         from monitord.capture.context_text import render_context  # a capture's worth of words
 
-        builder.notes |= render_context(json.loads(outcome.stdout))
+        record = json.loads(outcome.stdout)
+        builder.notes |= render_context(record)
+        if fix := unread_fix(key.pid, record["not_readable"]):
+            builder.notes["unread"] += f" (to change that: {fix})"
         return replace(builder.end(CaptureStatus.OK, payload=outcome.stdout), profiler_version=None)
 
 

@@ -70,7 +70,7 @@ def test_a_sound_file_is_sound_whatever_was_read_before(tmp_path: Path, before: 
 
 def test_pandas_is_loaded_by_nobody_who_did_not_ask_for_it(tmp_path: Path) -> None:
     """pyarrow does so for its first array, a quarter of a second; who has it can still use both."""
-    pytest.importorskip("pandas")
+    pytest.importorskip("pandas", reason="needs pandas: install the extra `dev`")
     code = (
         "import sys\nfrom pathlib import Path\nfrom monitord.analytics.parquet import is_sound, write_table\n"
         "from monitord.analytics.tables import EVENTS\n"

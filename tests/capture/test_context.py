@@ -162,7 +162,7 @@ def test_a_target_whose_memory_blocks_its_readers_holds_up_nobody(
     process = targets.start(str(program), "x" * 20000)
     assert process.stdout is not None
     if process.stdout.readline() != b"ready\n":
-        pytest.skip("userfaultfd is not to be had here")
+        pytest.skip("userfaultfd is refused: sudo sysctl vm.unprivileged_userfaultfd=1, or run as root")
     captures = ProfileCaptureService(Consent(), grace_s=1.0).capture(
         key_of(process), CapturePlan(duration_s=0.5), folder
     )

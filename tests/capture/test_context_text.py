@@ -192,7 +192,6 @@ time.sleep(600)
 """
 
 
-@pytest.mark.root
 def test_where_a_real_process_waits_is_shown_with_the_file(
     targets: Targets, service: ProfileCaptureService, folder: Path
 ) -> None:

@@ -26,7 +26,9 @@ IS_KNOWN = (
     and sys.implementation.name == "cpython"
     and (3, 11) <= sys.version_info[:2] <= (3, 13)
 )
-pytestmark = pytest.mark.skipif(not IS_KNOWN, reason="nothing is known of this Python's frames")
+pytestmark = pytest.mark.skipif(
+    not IS_KNOWN, reason="nothing is known of this Python's frames: run with one in ORDERS"
+)
 
 
 def captured(service: ProfileCaptureService, process: subprocess.Popen[bytes], folder: Path) -> list[Capture]:

@@ -225,7 +225,7 @@ def test_a_hurried_tool_is_put_into_its_cgroup_with_what_it_forked_first(
     outcome = Runner().run(ToolRun((path, "x"), folder, 30.0, is_hurried=True))
     own = f"monitord-capture-{os.getpid()}-"
     if not cgroups_can_be_made():
-        pytest.skip("no cgroup can be made here (read-only, or not delegated)")
+        pytest.skip("no cgroup can be made here: run as root where /sys/fs/cgroup can be written")
     assert [own in part for part in outcome.stdout.decode().split("\n\n")] == [True, True]
     assert not t.working_in(folder)
 
@@ -242,5 +242,5 @@ def test_the_cgroup_of_a_capture_is_gone_afterwards(tmp_path: Path, folder: Path
     own = f"monitord-capture-{os.getpid()}-"
     names = [word for word in outcome.stdout.decode().replace("\n", "/").split("/") if word.startswith(own)]
     if not names:
-        pytest.skip("no cgroup can be made here (read-only, or not delegated)")
+        pytest.skip("no cgroup can be made here: run as root where /sys/fs/cgroup can be written")
     assert not list(Path("/sys/fs/cgroup").rglob(names[0]))

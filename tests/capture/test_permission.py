@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from monitord.capture.consent import permission_fix
+from monitord.capture.consent import permission_fix, unread_fix
 from tests.capture import targets as t
 from tests.capture.targets import Targets, wait_for
 
@@ -19,7 +19,26 @@ def test_nobody_who_is_root_is_told_to_become_root(targets: Targets) -> None:
     assert "CAP_SYS_PTRACE" in fix
 
 
-@pytest.mark.root
+@pytest.mark.parametrize(
+    ("unread", "fixes", "others"),
+    [
+        ({"task/8/stack": "permission denied"}, ["sudo cat /proc/7/task/*/stack", "CAP_SYS_ADMIN"], ["CAP_SYS_PTRACE"]),
+        ({"io": "permission denied"}, ["CAP_SYS_PTRACE"], ["stack", "CAP_SYS_ADMIN"]),
+        ({"io": "operation not permitted", "task/8/stack": "permission denied"}, ["CAP_SYS_PTRACE", "CAP_SYS_ADMIN"], []),
+        ({"io": "no such process"}, [], ["CAP"]),
+        ({}, [], ["CAP"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_was_refused_has_the_right_that_it_takes(
+    unread: dict[str, str], fixes: list[str], others: list[str]
+) -> None:
+    """A stack of the kernel's takes another right than the rest; what is only gone takes none."""
+    fix = unread_fix(7, {f"/proc/7/{name}": why for name, why in unread.items()}) or ""
+    assert all(one in fix for one in fixes)
+    assert not any(one in fix for one in others)
+
+
 def test_of_a_traced_process_the_tracer_is_named(
     targets: Targets, require_tool: Callable[[str], str]
 ) -> None:

@@ -150,7 +150,7 @@ def test_a_perf_map_is_used_when_it_is_the_targets_own_and_never_otherwise(
 ) -> None:
     require_tool("perf")
     if os.uname().machine != "x86_64":
-        pytest.skip("the code that is made at run time is x86_64's")
+        pytest.skip("needs x86_64: the code that is made at run time is its")
     pid, address = _jit(targets, require_tool("gcc"))
     path, secret = Path(f"/tmp/perf-{pid}.map"), Path(f"/tmp/monitord-test-{pid}.secret")
     try:
@@ -246,7 +246,10 @@ def _until(condition: Callable[[], bool]) -> None:
     wait_for(condition, "the target to be ready")
 
 
-@pytest.mark.skipif(os.uname().machine not in rights._ARCHITECTURES, reason="no filter here")
+@pytest.mark.skipif(
+    os.uname().machine not in rights._ARCHITECTURES,
+    reason="needs x86_64 or aarch64, whose system calls are known",
+)
 @pytest.mark.parametrize("kind", ["looks at processes", "eu-stack", "reader"])
 def test_of_ptrace_only_what_reads_is_let_through(folder: Path, kind: str) -> None:
     """Every request there is or may be; of a process that is not there it is the filter that refuses (EPERM)."""

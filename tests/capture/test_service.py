@@ -364,7 +364,7 @@ def test_who_may_not_look_is_told_what_is_missing(folder: Path, profiler: str) -
         "target = ProcessKey(int(sys.argv[1]), int(sys.argv[2]))\n"
         "plan = CapturePlan(profiler=sys.argv[4], duration_s=1.0)\n"
         "found = ProfileCaptureService(Consent()).capture(target, plan, Path(sys.argv[3]))\n"
-        "print(json.dumps([[c.profiler, c.status, c.reason, c.fix, (c.payload or b'').decode()] for c in found]))"
+        "print(json.dumps([[c.profiler, c.status, c.reason, c.fix, (c.payload or b'').decode(), c.notes] for c in found]))"
     )
     with process_of_another() as pid:
         key = key_of(pid)
@@ -377,6 +377,8 @@ def test_who_may_not_look_is_told_what_is_missing(folder: Path, profiler: str) -
     rows = json.loads(ran.stdout.splitlines()[-1])
     context = json.loads(rows[0][4])
     assert context["not_readable"][f"/proc/{key.pid}/io"] == "permission denied"
+    assert "io" in rows[0][5]["unread"]
+    assert "(to change that: " in rows[0][5]["unread"]
     assert {row[0] for row in rows[1:]} == ({"perf", "eu-stack"} if profiler == "auto" else {"py-spy"})
     assert {row[1] for row in rows[1:]} == {"permission_denied"}
     assert all(row[2] and "root" in row[3] for row in rows[1:])

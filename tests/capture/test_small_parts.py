@@ -268,7 +268,7 @@ def test_a_tool_given_by_a_relative_path_is_not_run() -> None:
 def test_a_cgroup_can_be_made_and_is_removed_with_what_is_in_it(targets: Targets) -> None:
     path = cgroups.make_cgroup()
     if path is None:
-        pytest.skip("no cgroup can be made here (read-only, or not delegated)")
+        pytest.skip("no cgroup can be made here: run as root where /sys/fs/cgroup can be written")
     process = targets.start("/bin/sleep", "600")
     (path / "cgroup.procs").write_text(str(process.pid))
     assert cgroups.end_cgroup(path) or process.wait(PATIENCE_S) is not None

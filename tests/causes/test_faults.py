@@ -62,7 +62,9 @@ def grown(program: Program, meanwhile: Callable[[], object] = lambda: None) -> C
     """What is said of the growth from one step to the next, with its page faults."""
     cause = grown_while_watched(program, meanwhile)
     if cause is None:
-        pytest.skip("the kernel grants no page faults")
+        pytest.skip(
+            "the kernel grants no page faults: sudo sysctl kernel.perf_event_paranoid=2, or run as root"
+        )
     return cause
 
 
@@ -375,7 +377,7 @@ int main(void) { int fd = syscall(SYS_userfaultfd, O_CLOEXEC); struct uffdio_api
 """
     with running([built(text)]) as program:
         if program.said != "ready\n":
-            pytest.skip("userfaultfd is not granted")
+            pytest.skip("userfaultfd is refused: sudo sysctl vm.unprivileged_userfaultfd=1, or run as root")
         cause = grown(program)
     assert cause.kind == "mapping that grew", cause
     assert "not in time" in dict(cause.evidence)["page faults"]

@@ -62,7 +62,9 @@ def sleeper() -> Iterator[int]:
 def grown(program: Program) -> Cause:
     cause = grown_while_watched(program)
     if cause is None:
-        pytest.skip("the kernel grants no page faults")
+        pytest.skip(
+            "the kernel grants no page faults: sudo sysctl kernel.perf_event_paranoid=2, or run as root"
+        )
     return cause
 
 

@@ -49,10 +49,10 @@ def test_a_collector_below_python_is_seen_where_pythons_own_stack_shows_a_call(s
     leaves = seen["leaves"]
     assert isinstance(leaves, dict)
     if "refused" in leaves:
-        pytest.skip(f"the kernel grants no samples: {leaves['refused']}")
+        pytest.skip(f"the kernel grants no samples: {leaves['refused']}; run as root")
     names = {frames[0][0] for _count, _thread, frames in leaves["stacks"]}
     if names <= {"", "_PyEval_EvalFrameDefault"}:
-        pytest.skip("this Python has no symbols")
+        pytest.skip("this Python has no symbols: run with one that is not stripped")
     cause = explain(Facts(an_alert(), after=seen))
     assert cause is not None
     assert cause.kind == "garbage collection"

@@ -43,7 +43,9 @@ def told(*command: str) -> Cause:
     with running(command) as program:
         cause = grown_while_watched(program)
     if cause is None:
-        pytest.skip("the kernel grants no page faults")
+        pytest.skip(
+            "the kernel grants no page faults: sudo sysctl kernel.perf_event_paranoid=2, or run as root"
+        )
     return cause
 
 

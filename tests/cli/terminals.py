@@ -64,7 +64,7 @@ def terminal(
 ) -> Iterator[Terminal]:
     """Open a window of this size, with a plain shell in it; it is gone at the end, with all that runs in it."""
     if shutil.which("tmux") is None:
-        pytest.skip("no tmux here")
+        pytest.skip("tmux is missing: apt-get install tmux")
     opened = Terminal(folder / "tmux.socket")
     kept = {name: text for name, text in environment.items() if name not in ("COLUMNS", "LINES", "TMUX")}
     shell = shlex.join(

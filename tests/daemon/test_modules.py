@@ -209,7 +209,9 @@ def test_the_number_of_modules_does_not_creep() -> None:
     assert int(told("print(len(sys.modules))")) < 601
 
 
-@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="each version of Python counts otherwise")
+@pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11), reason="needs Python 3.11: each version counts otherwise"
+)
 def test_what_is_loaded_does_not_creep() -> None:
     """In blocks of memory up to 512 bytes: 200,000 are 19 MB of modules, tables and classes."""
     code = "import gc; from monitord.daemon.unread import drop_unread; drop_unread(); gc.collect()\n"

@@ -174,7 +174,7 @@ def as_ordinary(before: str) -> Any:
 def test_an_ordinary_user_is_told_that_it_is_his_own_processes_alone() -> None:
     """At perf_event_paranoid 2, tried for real."""
     if int(Path("/proc/sys/kernel/perf_event_paranoid").read_text()) not in (1, 2):
-        pytest.skip("this is about perf_event_paranoid 1 and 2")
+        pytest.skip("needs perf_event_paranoid 1 or 2: sudo sysctl kernel.perf_event_paranoid=2")
     said = as_ordinary("rights.keep_only((), (65534, 65534))")
     assert said["outcome"] == "warning"
     assert said["detail"].startswith("stacks of your own processes")

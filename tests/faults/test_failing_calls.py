@@ -106,7 +106,7 @@ def pids_limit() -> Iterator[Callable[[int], Path]]:
         None,
     )
     if root is None:
-        pytest.skip("no pids cgroup that could be used")
+        pytest.skip("no pids cgroup: run as root where /sys/fs/cgroup can be written")
     group = root / "monitord-test"
 
     def make(limit: int) -> Path:

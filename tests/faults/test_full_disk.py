@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from monitord.storage import open_store
 from tests.faults.test_kill9 import RESTLESS, acknowledged, stored
 from tests.flow.recorder import Recorder
+from tests.unsharing import mounted, remount
 
 Make = Callable[..., Recorder]
 
@@ -18,11 +18,8 @@ Make = Callable[..., Recorder]
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs of 6 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m,mode=0700", "tmpfs", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with mounted(tmp_path / "disk", "size=6m") as folder:
+        yield folder
 
 
 def fill(disk: Path) -> Path:
@@ -37,7 +34,7 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
-@pytest.mark.root
+@pytest.mark.unshared
 def test_a_disk_that_fills_up_while_it_runs_is_survived(recorder: Make, small_disk: Path) -> None:
     """Full: degraded and said. Room again: what waited in memory is saved, and verify() finds nothing."""
     daemon = recorder(RESTLESS, settings="")
@@ -54,7 +51,7 @@ def test_a_disk_that_fills_up_while_it_runs_is_survived(recorder: Make, small_di
     check(daemon)
 
 
-@pytest.mark.root
+@pytest.mark.unshared
 def test_a_start_on_a_full_disk_is_degraded_and_recovers(recorder: Make, small_disk: Path) -> None:
     """No room for a database at the start: it watches in memory and stores when there is room."""
     daemon = recorder(RESTLESS, settings="")
@@ -71,25 +68,21 @@ def test_a_start_on_a_full_disk_is_degraded_and_recovers(recorder: Make, small_d
     check(daemon)
 
 
-@pytest.mark.root
+@pytest.mark.unshared
 def test_a_start_on_a_read_only_disk_is_degraded_and_recovers(recorder: Make, small_disk: Path) -> None:
     """Nothing can be written, not even the status: it watches, and stores when the disk takes it again."""
     daemon = recorder(RESTLESS, settings="")
     daemon.data_dir = small_disk / "data"
     daemon.data_dir.mkdir(mode=0o700)
-    remount(small_disk, "ro")
+    remount(small_disk, is_read_only=True)
     daemon.start(wait=False)
     daemon.python("pulse.py", "0.6", "0.7")
     daemon.wait_for(lambda: "store.degraded" in daemon.log_text(), "the degraded start to be said")
     daemon.wait_for(lambda: "alert.raised" in daemon.log_text(), "an alert although nothing can be stored")
-    remount(small_disk, "rw")
+    remount(small_disk, is_read_only=False)
     daemon.wait_for(lambda: acknowledged(daemon.log_text()), "the incident to be stored")
     assert daemon.stop() == 0
     check(daemon)
-
-
-def remount(disk: Path, how: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
 
 
 def check(daemon: Recorder) -> None:

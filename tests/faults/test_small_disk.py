@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +15,9 @@ from monitord.model import Incident
 from monitord.recorder.artefact_stores import open_local_store
 from monitord.storage import open_store
 from tests.fakes import a_capture, an_alert
+from tests.unsharing import mounted
 
-pytestmark = pytest.mark.root
+pytestmark = pytest.mark.unshared
 INCIDENT = Incident(
     "abcdefabcdef", an_alert(), None, captures=(replace(a_capture("profile"), payload=os.urandom(1_500_000)),)
 )
@@ -26,13 +26,8 @@ INCIDENT = Incident(
 @pytest.fixture
 def partition(tmp_path: Path) -> Iterator[Path]:
     """A file system of 100 MB; the default floor is 200 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir(mode=0o700)
-    words = ["mount", "-t", "tmpfs", "-o", "size=100m,mode=0700", "tmpfs", str(folder)]
-    if (made := subprocess.run(words, capture_output=True, text=True)).returncode:
-        pytest.skip(f"nothing can be mounted: {made.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with mounted(tmp_path / "small", "size=100m") as folder:
+        yield folder
 
 
 def test_evidence_on_its_way_to_a_remote_storage_is_taken(partition: Path, tmp_path: Path) -> None:

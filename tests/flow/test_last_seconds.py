@@ -84,7 +84,7 @@ def test_top_without_rights_has_functions_of_others_from_the_recorder(
 ) -> None:
     """Its own box sees its own user's processes."""
     if shutil.which("setpriv") is None:
-        pytest.skip("no setpriv here")
+        pytest.skip("setpriv is missing: apt-get install util-linux")
     somebody = "import os; os.setgid(4242); os.setuid(4242)\n"
     other = daemon.spike(daemon.interpreter, "-c", somebody + stutter(PATIENCE_S))
     daemon.wait_for(lambda: Path(f"/proc/{other.pid}").stat().st_uid == 4242, "the other user's process")

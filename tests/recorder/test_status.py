@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path, PosixPath
@@ -13,6 +12,7 @@ import pytest
 
 from monitord.recorder.status import STATUS_FILE, StatusWriter, read_status, write_status
 from tests.patience import PATIENCE_S
+from tests.unsharing import mounted
 
 
 class Slow(PosixPath):
@@ -43,14 +43,11 @@ def test_of_statuses_that_wait_the_newest_is_written(tmp_path: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs of 64 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with mounted(tmp_path / "disk", "size=64k") as folder:
+        yield folder
 
 
-@pytest.mark.root
+@pytest.mark.unshared
 def test_on_a_full_disk_the_status_is_still_true(small_disk: Path) -> None:
     """There is no room for another file: the bytes of the old one are written over."""
     write_status(small_disk, {"passes": 1, "degraded": [], "rules": ["long"] * 100})

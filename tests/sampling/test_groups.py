@@ -255,7 +255,7 @@ def huge_pages() -> Iterator[None]:
         pytest.skip(f"no huge pages can be reserved: {error}")
     try:
         if int(POOL.read_text()) < int(before) + 16:
-            pytest.skip("too little memory in one piece for huge pages")
+            pytest.skip("needs more memory in one piece, for huge pages")
         yield
     finally:
         POOL.write_text(before)

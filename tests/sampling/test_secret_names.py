@@ -72,7 +72,7 @@ def _moved_to(pid: int, name: str) -> Path:
         except OSError:
             continue
         return group
-    pytest.skip("no control group can be made here")
+    pytest.skip("no cgroup can be made here: run as root where /sys/fs/cgroup can be written")
 
 
 def _removed(group: Path) -> None:

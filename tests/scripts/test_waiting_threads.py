@@ -12,7 +12,7 @@ import pytest
 from monitord.profiles import hotspots, parse
 from tests.patience import PATIENCE_S
 
-pytest.importorskip("scalene")
+pytest.importorskip("scalene", reason="needs scalene: install the extra `scalene`")
 START = Path(__file__).parents[2] / "monitord" / "scripts" / "start_scalene.py"
 SCRIPT = """
 import threading, time

@@ -225,7 +225,7 @@ def opt() -> Iterator[Path]:
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 needs_system_python = pytest.mark.skipif(
     not is_for_all(SYSTEM_PYTHON) or importlib.util.find_spec("ensurepip") is None,
-    reason="no /usr/bin/python3 with venv",
+    reason="no /usr/bin/python3 with venv: apt-get install python3-venv",
 )
 
 

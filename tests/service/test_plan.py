@@ -294,7 +294,7 @@ def test_root_takes_over_what_belongs_to_who_called_sudo(
     if not is_for_all(Path(f"/usr/bin/python3.{sys.version_info.minor}")) and not is_for_all(
         Path(sys.executable).resolve()
     ):
-        pytest.skip("no Python of this version that everybody can execute")
+        pytest.skip("needs a Python of this version that everybody can execute: apt-get install python3")
     program = installed_by(tool, tmp_path / "home")
     printed = subprocess.run(
         [program, "service", "install", "--system", "--print"],

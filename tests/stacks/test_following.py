@@ -22,7 +22,8 @@ from tests.strangers import let_in
 ROOM = Path(rings.__file__).parents[2]
 LEVEL = int(Path("/proc/sys/kernel/perf_event_paranoid").read_text())
 about_2 = pytest.mark.skipif(
-    LEVEL not in (1, 2), reason=f"perf_event_paranoid is {LEVEL}, and this is about 2"
+    LEVEL not in (1, 2),
+    reason=f"needs perf_event_paranoid 1 or 2, which is {LEVEL}: sudo sysctl kernel.perf_event_paranoid=2",
 )
 
 ORDINARY = """

@@ -103,7 +103,7 @@ def test_samples_of_an_unloaded_plugin_are_not_the_next_ones(
     samples = rings.samples(began, [process.pid])
     rings.close()
     if first != second:
-        pytest.skip("the kernel gave the second another place")
+        pytest.skip("the kernel gave the second another place: run it again")
     places = CodePlaces(lives.of(process.pid)[-1])
     seen = Counter(
         getattr(places.at(ips[0], at_ns), "path", "").rpartition("/")[2]

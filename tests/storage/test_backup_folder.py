@@ -32,6 +32,7 @@ from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader, open
 from monitord.storage import backup_folder as kept
 from monitord.storage.artefacts import DiskFullError
 from monitord.storage.restoring import restore
+from tests.unsharing import mounted
 
 Maker = Callable[..., Incident]
 NOW = datetime.now(UTC)
@@ -289,14 +290,11 @@ def test_a_backup_killed_at_any_step_costs_no_other(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs of 2 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", disk], check=True)
-    yield disk
-    subprocess.run(["umount", "--lazy", disk], check=True)
+    with mounted(tmp_path / "disk", "size=2m") as disk:
+        yield disk
 
 
-@pytest.mark.root
+@pytest.mark.unshared
 def test_a_disk_without_room_is_refused_before_and_in_the_middle(
     workspace: Workspace, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ More than 400 lines: one list of faults.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -24,6 +25,7 @@ from monitord.jobs import vacuum_when_idle
 from monitord.model import Incident
 from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader, open_store
 from monitord.storage.artefacts import DiskFullError
+from tests.unsharing import mounted, remount
 
 Maker = Callable[..., Incident]
 KILLS = int(os.environ.get("MONITORD_KILLS", "30"))
@@ -109,21 +111,12 @@ def test_recovery_beside_a_process_that_saves_takes_nothing_from_it(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    mounted: list[Path] = []
-
-    def mount(options: str) -> Path:
-        point = tmp_path / f"disk{len(mounted)}"
-        point.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=700,{options}", "tmpfs", str(point)], check=True)
-        mounted.append(point)
-        return point
-
-    yield mount
-    for point in mounted:
-        subprocess.run(["umount", "-l", str(point)], check=True)
+    with contextlib.ExitStack() as held:
+        numbers = itertools.count()
+        yield lambda options: held.enter_context(mounted(tmp_path / f"disk{next(numbers)}", options))
 
 
-@pytest.mark.root
+@pytest.mark.unshared
 @pytest.mark.parametrize("options", ["size=4m", "size=64m,nr_inodes=60"])
 @pytest.mark.parametrize("summaries_first", [False, True])
 def test_a_full_disk_refuses_cleanly_and_resumes(
@@ -159,7 +152,7 @@ def test_a_full_disk_refuses_cleanly_and_resumes(
     reopened.close()
 
 
-@pytest.mark.root
+@pytest.mark.unshared
 def test_a_disk_full_from_the_start_degrades_and_recovers(
     small_disk: Callable[[str], Path], make_incident: Maker
 ) -> None:
@@ -178,7 +171,7 @@ def test_a_disk_full_from_the_start_degrades_and_recovers(
     store.close()
 
 
-@pytest.mark.root
+@pytest.mark.unshared
 def test_vacuum_is_skipped_with_the_reason_when_there_is_no_room(
     small_disk: Callable[[str], Path], make_incident: Maker
 ) -> None:
@@ -211,8 +204,7 @@ def test_a_read_only_store_degrades_and_can_be_read(
 
     def allow(writing: bool) -> None:
         if as_root:
-            options = f"remount,{'rw' if writing else 'ro'}"
-            subprocess.run(["mount", "-o", options, str(place)], check=True)
+            remount(place, is_read_only=not writing)
         else:
             for folder in (data_dir, data_dir / "artefacts"):
                 folder.chmod(0o700 if writing else 0o500)

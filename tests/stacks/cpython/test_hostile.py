@@ -39,7 +39,7 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     def require(name: str) -> str:
         path = shutil.which(name)
         if path is None:
-            pytest.skip(f"{name} is missing")
+            pytest.skip(f"{name} is missing: run .ci/pythons FOLDER, or install it")
         return path
 
     with host(tmp_path_factory.mktemp("fake"), require) as one:

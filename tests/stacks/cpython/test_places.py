@@ -80,7 +80,7 @@ def test_a_library_that_was_deleted_is_read(program: str, tmp_path: Path) -> Non
         if "/libpython3" in line and line.endswith(".so.1.0")
     }
     if not libraries:
-        pytest.skip("this Python has no library of its own")
+        pytest.skip("this Python has no library of its own: run with a shared build")
     copy = tmp_path / Path(libraries.pop()).name
     shutil.copy(
         next(
@@ -98,7 +98,7 @@ def test_a_library_that_was_deleted_is_read(program: str, tmp_path: Path) -> Non
         line = line_of(process)
         maps = Path(f"/proc/{process.pid}/maps").read_text()
         if str(copy) not in maps:
-            pytest.skip("it finds its library by itself")
+            pytest.skip("it finds its library by itself: run with a build that does not")
         copy.unlink()
         assert Interpreter.attach(process.pid).stack(process.pid) == tuple(
             tuple(frame) for frame in json.loads(line)

@@ -231,7 +231,7 @@ def test_what_is_no_python_or_an_old_one_is_refused_by_name(tmp_path: Path) -> N
 def test_an_old_python_is_refused_by_name(version: str, tmp_path: Path) -> None:
     paths = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
     if not paths:
-        pytest.skip(f"Python {version} is missing")
+        pytest.skip(f"Python {version} is missing: run .ci/pythons FOLDER, or install it with pyenv")
     with started(
         [str(paths[0]), "-c", "import sys; print(1); sys.stdout.flush(); sys.stdin.read()"]
     ) as process:

@@ -25,6 +25,7 @@ from monitord.storage.artefacts.errors import (
 )
 from monitord.storage.artefacts.providers.file import FileStorageConfig, FileStorageProvider
 from tests.contracts.test_providers import KEY, get, put
+from tests.unsharing import mounted, remount
 
 
 @pytest.fixture
@@ -344,14 +345,11 @@ def test_no_descriptor_is_left_open(provider: FileStorageProvider) -> None:
 @pytest.fixture(params=["size=4m", "size=64m,nr_inodes=40"])
 def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A tmpfs with little room for bytes, or for files."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"{request.param},mode=0700", "tmpfs", disk], check=True)
-    yield disk
-    subprocess.run(["umount", "--lazy", disk], check=True)
+    with mounted(tmp_path / "disk", request.param) as disk:
+        yield disk
 
 
-@pytest.mark.root
+@pytest.mark.unshared
 def test_a_full_disk_is_said_and_survived(small_disk: Path) -> None:
     """What was acknowledged verifies, what was refused leaves nothing, and with room again it goes on."""
     provider = FileStorageProvider(small_disk / "artefacts")
@@ -381,12 +379,12 @@ def test_a_full_disk_is_said_and_survived(small_disk: Path) -> None:
     provider.close()
 
 
-@pytest.mark.root
+@pytest.mark.unshared
 @pytest.mark.parametrize("small_disk", ["size=4m"], indirect=True)
 def test_a_read_only_disk_is_denied_access(small_disk: Path) -> None:
     provider = FileStorageProvider(small_disk / "artefacts")
     put(provider, KEY, b"data")
-    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    remount(small_disk, is_read_only=True)
     for use in (
         lambda: put(provider, KEY, b"new"),
         lambda: provider.delete(KEY),

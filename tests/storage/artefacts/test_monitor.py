@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import secrets
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -35,6 +34,7 @@ from monitord.storage.artefacts.wrappers.passing import PassThrough
 from monitord.storage.artefacts.wrappers.retried import Patience
 from tests.servers import FaultProxy, RedisServer, S3Server
 from tests.storage.artefacts.flaky import Flaky
+from tests.unsharing import mounted
 
 HOSTILE_KEYS = ["a" * 200, "evil-name/x--1.2_3", "e/PASSWORD-hunter2"]
 
@@ -285,18 +285,15 @@ def test_a_probe_is_encrypted_like_everything_else(tmp_path: Path) -> None:
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs without a free page, artefacts in it."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", disk], check=True)
-    (disk / "kept").mkdir(mode=0o700)
-    with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
-        while filler.write(b"\0" * 4096):
-            pass
-    yield disk / "kept"
-    subprocess.run(["umount", "--lazy", disk], check=True)
+    with mounted(tmp_path / "disk", "size=64k") as disk:
+        (disk / "kept").mkdir(mode=0o700)
+        with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while filler.write(b"\0" * 4096):
+                pass
+        yield disk / "kept"
 
 
-@pytest.mark.root
+@pytest.mark.unshared
 def test_a_full_disk_fails_with_what_to_do_and_recovers(full_disk: Path) -> None:
     """A disk that takes nothing is a failing probe that leaves no temporary file, and is well again with room."""
     looking = checker(full_disk)
