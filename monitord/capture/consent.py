@@ -16,7 +16,7 @@ from monitord.model import CapturePlan
 
 _SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
 _DENIALS = ("permission denied", "operation not permitted")
-_KERNEL_STACK = "stack"
+_KERNEL_STACK = "/stack"
 _TO_ROOT = "give monitord CAP_SYS_PTRACE (it runs as root without it; in a container: --cap-add SYS_PTRACE)"
 
 
@@ -96,10 +96,11 @@ def unread_fix(pid: int, not_readable: Mapping[str, str]) -> str | None:
 
     Kernel stacks take more than a look at the process does, and the machine's service has that not either.
     """
-    denied = {path.rpartition("/")[2] for path, why in not_readable.items() if why in _DENIALS}
-    fixes = [permission_fix(pid)] if denied - {_KERNEL_STACK} else []
-    if _KERNEL_STACK in denied:
-        fixes.append(f"sudo cat /proc/{pid}/task/*/{_KERNEL_STACK} shows them, or give it CAP_SYS_ADMIN")
+    denied = [path for path, why in not_readable.items() if why in _DENIALS]
+    fixes = [] if all(path.endswith(_KERNEL_STACK) for path in denied) else [permission_fix(pid)]
+    if any(path.endswith(_KERNEL_STACK) for path in denied):
+        shown_by = f"sudo cat {procfs.path(pid, f'task/*{_KERNEL_STACK}')}"
+        fixes.append(f"{shown_by} shows kernel stacks, or give monitord CAP_SYS_ADMIN")
     return "; ".join(fixes) or None
 
 
