@@ -105,8 +105,12 @@ def _asker(frames: Sequence[Frame], is_fault: bool) -> str | None:
     end = next((index for index, frame in enumerate(frames) if _brings_memory(frame)), None)
     if end is None and not is_fault:
         return None
-    own = [one for one in frames[:end] if one.kind != "kernel" and not one.name.startswith(_COPIES)]
+    own = [one for one in frames[:end] if one.kind != "kernel" and not _is_librarys(one.name)]
     return own[-1].name if own and own[-1].name[:1] not in ("[", "") else None
+
+
+def _is_librarys(name: str) -> bool:
+    return name.startswith(_OTHERS) or _OF_GO.match(name) is not None
 
 
 def _brings_memory(frame: Frame) -> bool:

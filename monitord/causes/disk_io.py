@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ _LIMIT_S = 0.5
 _ANCESTORS = 16
 _MOST_OF_IT = 0.8
 _ENOUGH = 0.5
+_ONE_WAY = 0.8  # of the events
 _NAMED = 3
 _LEAST_BYTES = 1 << 20
 _MOST_TOLD = 1.25  # of what calls moved: positions were read a moment before
@@ -304,21 +305,42 @@ def _by_events(seen: Mapping[str, Any], evidence: tuple[tuple[str, str], ...]) -
     files = rows(told.get("files")) if isinstance(told, Mapping) else []
     if not isinstance(told, Mapping) or not files:
         return None
-    whole = sum(number(one, "events") for one in files)
-    first = files[0]
+    by_file: dict[tuple[str, bool], list[Row]] = {}
+    for one in files:  # children that write one file have a row each
+        by_file.setdefault((text(one, "path"), bool(one.get("is_write"))), []).append(one)
+    (path, is_write), theirs = max(by_file.items(), key=lambda item: _events(item[1]))
+    most, whole = _events(theirs), _events(files)
     folder = os.path.commonpath([text(one, "path") for one in files]) if _are_paths(files) else "/"
-    share = number(first, "events") / max(1, whole)
-    verb = "written" if first.get("is_write") else "read"
-    if share < _ENOUGH and folder not in ("/", ""):
-        where = f"{counted(len(files), 'file')} below {folder}"
+    said = "in the second that was watched"
+    of = f"{share_text(most, whole)} of {counted(whole, 'event')}"
+    if most >= _ENOUGH * whole or folder in ("/", ""):
+        often = "" if most >= _ENOUGH * whole else " most often"
+        sentence = f"{said} {path} was {'written' if is_write else 'read'}{often}{_by(theirs)}: {of}"
     else:
-        where = text(first, "path")
-    by = first.get("by")
-    who = f" by its child {process_called(by[1], by[0])}" if isinstance(by, list) and len(by) == 2 else ""
-    sentence = f"in the second that was watched {where} {'was' if share >= _ENOUGH else 'were'} {verb}{who}"
-    of = f"{share_text(number(first, 'events'), whole)} of " if share >= _ENOUGH else ""
-    sentence += f": {of}{counted(whole, 'event')}"
+        writes = _events([one for one in files if one.get("is_write")])
+        is_one = max(writes, whole - writes) >= _ONE_WAY * whole
+        verb = ("written" if 2 * writes > whole else "read") if is_one else "read and written"
+        paths = {path for path, _is_write in by_file}
+        where = f"{counted(len(paths), 'file')} below {folder}"
+        were = "was" if len(paths) == 1 else "were"
+        sentence = f"{said} {where} {were} {verb}{_by(files)}: {counted(whole, 'event')}"
     return Cause("file", sentence, "likely", None, None, evidence)
+
+
+def _events(files: Sequence[Row]) -> int:
+    return int(sum(number(one, "events") for one in files))
+
+
+def _by(files: Sequence[Row]) -> str:
+    """Which child did it, or that several did; "" where it was the process itself, or both."""
+    whose = [one.get("by") for one in files]
+    children = {str(by[0]): by for by in whose if isinstance(by, list) and len(by) == 2}
+    if not all(isinstance(by, list) and len(by) == 2 for by in whose):
+        return ""
+    if len(children) > 1:
+        names = sorted({name for by in children.values() if (name := text({"name": by[1]}, "name"))})[:_NAMED]
+        return f" by {len(children)} of its children" + (f" ({', '.join(names)})" if names else "")
+    return "".join(f" by its child {process_called(by[1], by[0])}" for by in children.values())
 
 
 def _are_paths(files: list[Row]) -> bool:

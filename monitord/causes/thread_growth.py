@@ -21,6 +21,7 @@ _DIGITS = re.compile(r"\d+")
 _WAITS = {
     "futex": "wait for a lock or condition", "nanosleep": "sleep", "clock_nanosleep": "sleep",
     "epoll_wait": "wait for work in epoll_wait", "": "do what can't be read", RUNNING: "run",
+    "restart_syscall": "wait in a call that was interrupted and goes on",
 }  # fmt: skip
 _STARTERS = frozenset(
     (
@@ -64,7 +65,8 @@ def _pattern(name: str) -> str:
 
 
 def _wait(thread: Waiting) -> str:
-    return _WAITS.get(thread.call) or f"wait in {thread.call}"
+    call = f"system call {thread.call}" if thread.call.isdecimal() else thread.call
+    return _WAITS.get(thread.call) or f"wait in {call}"
 
 
 # ------------------------------------------------------------------------------------------- explaining

@@ -28,8 +28,9 @@ _WITH_FILE_X86_64 = """
 _OTHERS_X86_64 = """
     2 open 4 stat 6 lstat 7 poll 21 access 23 select 26 msync 34 pause 35 nanosleep 56 clone 58 vfork
     59 execve 61 wait4 82 rename 83 mkdir 84 rmdir 87 unlink 89 readlink 128 rt_sigtimedwait 162 sync
-    165 mount 166 umount2 202 futex 230 clock_nanosleep 247 waitid 257 openat 262 newfstatat 263 unlinkat
-    267 readlinkat 269 faccessat 270 pselect6 271 ppoll 316 renameat2 332 statx 435 clone3 439 faccessat2
+    165 mount 166 umount2 202 futex 219 restart_syscall 230 clock_nanosleep 247 waitid 257 openat
+    262 newfstatat 263 unlinkat 267 readlinkat 269 faccessat 270 pselect6 271 ppoll 316 renameat2
+    332 statx 435 clone3 439 faccessat2
 """
 _WITH_FILE_ARM64 = """
     22 epoll_pwait 25 fcntl 29 ioctl 32 flock 46 ftruncate 47 fallocate 57 close 61 getdents64 62 lseek
@@ -39,8 +40,9 @@ _WITH_FILE_ARM64 = """
 """
 _OTHERS_ARM64 = """
     35 unlinkat 38 renameat 39 umount2 40 mount 48 faccessat 56 openat 72 pselect6 73 ppoll 78 readlinkat
-    79 newfstatat 81 sync 95 waitid 98 futex 101 nanosleep 115 clock_nanosleep 137 rt_sigtimedwait
-    220 clone 221 execve 227 msync 260 wait4 276 renameat2 291 statx 435 clone3 439 faccessat2
+    79 newfstatat 81 sync 95 waitid 98 futex 101 nanosleep 115 clock_nanosleep 128 restart_syscall
+    137 rt_sigtimedwait 220 clone 221 execve 227 msync 260 wait4 276 renameat2 291 statx
+    435 clone3 439 faccessat2
 """
 
 

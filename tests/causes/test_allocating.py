@@ -48,3 +48,18 @@ def test_every_stack_of_page_faults_brings_memory_in() -> None:
     )
     assert allocator_in([(seen, "perf-faults")]) == Allocator("cache_put", 30, 42)
     assert allocator_in([(profile(("main > fill", 12)), "perf")]) is None
+
+
+def test_a_function_of_gos_runtime_or_of_the_standard_library_did_not_ask() -> None:
+    """It clears or grows what the program asked for: told was `runtime.memclrNoHeapPointers asks for memory`."""
+    seen = profile(
+        ("main.main > main.accept > runtime.mallocgcLarge > runtime.memclrNoHeapPointers", 16),
+        ("main.main > main.accept", 4),
+    )
+    assert allocator_in([(seen, "perf-faults")]) == Allocator("main.accept", 20, 20)
+    seen = profile(("main > add_quote > std::vector<…>::push_back > operator new > malloc", 12))
+    assert allocator_in([(seen, "perf")]) == Allocator("add_quote", 12, 12)
+    assert (
+        allocator_in([(profile(("runtime.gcBgMarkWorker > runtime.(*mheap).grow", 30)), "perf-faults")])
+        is None
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +14,13 @@ from typing import Any
 
 import pytest
 
+from monitord import procfs
 from monitord.causes import OBSERVED_BYTES, fd_growth, thread_growth
 from monitord.causes.facts import Facts
 from monitord.model import Alert, Cause, ProcessKey, Threshold, TriggerMetric
 from monitord.profiles.representation import Frame, Profile, Thread
 from tests.causes.conftest import Run, ticks
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -261,3 +265,22 @@ def test_of_two_kinds_that_grew_alike_neither_is_sure(member: Any) -> None:
     cause = member.explain(Facts(alert(metric, 400), before=before, after=after))
     assert cause.confidence == "possible"
     assert "pipes" in (cause.runner_up or "")
+
+
+def test_a_sleep_that_was_interrupted_is_told_in_words(run: Run) -> None:
+    """After a stop the kernel goes on with restart_syscall: told was `wait in 219`."""
+    process, _ = run("sh", "-c", "echo ready; exec sleep 1000")
+    comes_to(process.pid, "S", "sleep")
+    os.kill(process.pid, signal.SIGSTOP)
+    comes_to(process.pid, "T", "sleep")
+    os.kill(process.pid, signal.SIGCONT)
+    comes_to(process.pid, "S", "sleep")
+    ((wait, count),) = look(thread_growth, process.pid)["targets"]["sleep"].items()
+    assert (wait in ("wait in a call that was interrupted and goes on", "sleep"), count) == (True, 1), wait
+
+
+def comes_to(pid: int, state: str, name: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while (stat := procfs.stat_of(pid)) is None or (stat.state, stat.name) != (state, name):
+        assert time.monotonic() < deadline, stat
+        time.sleep(0.01)
