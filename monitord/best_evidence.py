@@ -19,8 +19,9 @@ from monitord.model import (
     TriggerMetric,
 )
 from monitord.ownership import line_for_all
+from monitord.profiles.idle_calls import not_read_share
 
-_HOT_THEN, _HARDLY_HOT = 0.2, 0.05
+_HOT_THEN, _HARDLY_HOT, _MOST = 0.2, 0.05, 0.5
 _THIN, _LATE, _CONTEXT, _FAILED = 4, 7, 11, 12
 _WHILE_IT_LASTS = (
     "monitord snapshot, while it lasts: it keeps who ran, ended ones included, and in which functions"
@@ -114,6 +115,7 @@ def _before_and_during(before: Capture, ranked: Sequence[Capture]) -> tuple[Hots
     """What ran before, then what only the profile shows; that, or a look, first where it has no name."""
     best = before.hotspots
     is_nameless = best[0].func_id is None and best[0].function.startswith("[")
+    is_nameless = is_nameless or not_read_share(best) >= _MOST
     seen = {"profile": DURING_THE_ALERT}
     if is_nameless:
         seen["dump"] = BEFORE_THE_ALERT  # a look of few samples, which has what the black box could not read
@@ -125,10 +127,15 @@ def _before_and_during(before: Capture, ranked: Sequence[Capture]) -> tuple[Hots
 
 
 def _other_phase(other: Iterable[Hotspot], shown: Sequence[Hotspot], seen: str) -> Iterator[Hotspot]:
-    """What was hot at another time, and hardly is in what is shown: another phase of the program."""
+    """What was hot at another time, and hardly is in what is shown: another phase of the program.
+
+    Of Python functions that were read now and then, less is shown than there was.
+    """
     shares = {(spot.function, spot.file): spot.total_share for spot in shown}
+    is_partly_read = not_read_share(shown) > 0
     for spot in other:
-        is_new = shares.get((spot.function, spot.file), 0.0) < _HARDLY_HOT
+        hardly = spot.self_share / 2 if is_partly_read else _HARDLY_HOT
+        is_new = shares.get((spot.function, spot.file), 0.0) < hardly
         if spot.self_share >= _HOT_THEN and is_new:
             yield replace(spot, seen=seen)
 

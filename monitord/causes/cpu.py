@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from monitord.causes.facts import Facts
@@ -21,15 +21,15 @@ from monitord.causes.frame_classes import (
     REGEX,
     SERIAL,
     STARTS,
-    class_of,
-    is_by_name_alone,
 )
+from monitord.causes.hottest import hottest, percent, running, without_names
 from monitord.causes.leaves import name_leaves, sample_leaves
 from monitord.causes.shares import Shares, context_shares, heaviest, leaf_shares, native_shares
 from monitord.causes.unknown import unknown
 from monitord.causes.usage import Usage, read_usage, read_waits, usage_between
-from monitord.model import BEFORE, Cause, Confidence, Hotspot, TriggerMetric, counted
-from monitord.profiles.representation import Profile
+from monitord.model import BEFORE, Cause, Confidence, TriggerMetric, counted
+from monitord.profiles.ranking import share_error
+from monitord.profiles.verdict import told_share
 
 _FEW_BUSY = 5  # samples: below that nothing ran
 _FEW = 12  # samples: below that nothing is likely
@@ -63,6 +63,7 @@ _DECIDES: Mapping[str, str] = {
     LOCK: "perf trace -s -p PID, or a dump of all threads",
     FAULTS: "perf record -e page-faults -p PID",
 }
+_OF_ITS_LANGUAGE = "a profiler of its own language"
 
 
 def observe(pid: int, start_ticks: int) -> dict[str, Any]:
@@ -76,9 +77,6 @@ def observed(pid: int, further: Callable[[dict[str, Any]], dict[str, Any]]) -> d
     sampled = sample_leaves(pid)
     usage = {"first": first, "last": {**read_usage(pid), "waits": read_waits(pid)}}
     return {**further(first), "usage": usage, "leaves": name_leaves(pid, sampled)}
-
-
-_NAMELESS = ("[", "0x", "function_at_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,7 @@ def explain(facts: Facts) -> Cause | None:
 
 
 def _seen(facts: Facts) -> _Seen:
-    profile = next(iter(_running(facts)), None)
+    profile = next(iter(running(facts)), None)
     before, after = _part(facts.before, "usage"), _part(facts.after, "usage")
     stacks, hints = context_shares(profile, facts.hotspots) if profile else (Shares(), Shares())
     usage = usage_between(before, after)
@@ -136,15 +134,9 @@ def _part(observation: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]
     return found if isinstance(found, dict) else None
 
 
-def _running(facts: Facts) -> list[Profile]:
-    """Profiles of what ran, those of the spike first."""
-    taken = [*zip(facts.profiles, facts.taken, strict=False)]
-    return [profile for profile, how in sorted(taken, key=lambda pair: pair[1].is_late)]
-
-
 def _leaves(facts: Facts) -> Shares:
     """Of a profile that saw native code, where it has names; else of what was observed at the alert."""
-    found = [native_shares(profile) for profile in _running(facts)]
+    found = [native_shares(profile) for profile in running(facts)]
     found = [shares for shares in found if shares.total >= _FEW and shares.named_share >= _NAMED]
     observed = [leaf_shares(_part(each, "leaves")) for each in (facts.after, facts.before)]
     best = [shares for shares in (*found, *observed) if shares.total >= _FEW]
@@ -220,14 +212,15 @@ def _judged(facts: Facts, seen: _Seen, scores: dict[str, float], rows: list[tupl
         word, share = KERNEL, kernel
     # What an interpreter makes and throws away while it counts is a part of running the program's code.
     is_beside_code = word == ALLOCATION and (
-        seen.leaves.share(LOOP) > share or (share < _LIKELY and _is_python(facts))
+        seen.leaves.share(LOOP) > share
+        or (_is_python(facts) and share - share_error(share, max(1.0, seen.leaves.total)) < _LIKELY)
     )
     if share < _LEAST or is_beside_code:
         return _loop(facts, seen, word, share, rows)
     is_close = near >= _NEAR_SHARE * share and near >= 0.2
     confidence = _confidence(word, share, seen)
     if is_close and share < _LIKELY:
-        why = f"{word} ({_percent(share)}) and {second} ({_percent(near)}) are near each other"
+        why = f"{word} ({percent(share)}) and {second} ({percent(near)}) are near each other"
         return _unknown(facts, why, word, second, rows)
     if is_close and confidence == "certain":
         confidence = "likely"
@@ -237,38 +230,52 @@ def _judged(facts: Facts, seen: _Seen, scores: dict[str, float], rows: list[tupl
     if _is_by_name_alone(word, seen):
         confidence, runner_up = "possible", LOOP
         decides = "whether these functions are the program's own: only their names say otherwise"
-    sentence = _for_function(f"{_percent(share)} of its CPU time {_WHAT[word]}", seen)
+    sentence = _for_function(f"{percent(share)} of its CPU time {_WHAT[word]}", seen)
     return Cause(word, sentence, confidence, runner_up, decides, tuple(rows))
 
 
 def _loop(facts: Facts, seen: _Seen, second: str, near: float, rows: list[tuple[str, str]]) -> Cause | None:
     """Nothing but its own code: a loop, if one function has most of it."""
-    hottest = _hottest(facts, seen)
-    if hottest is None:
-        return _unknown(facts, "the code that ran has no names", None, None, rows)
-    name, share = hottest
+    found = hottest(facts, seen.leaves)
+    if found is None:
+        why = without_names(facts)[0] or "the code that ran has no names"
+        return _unknown(facts, why, None, None, rows)
+    share = found.share
     is_known = seen.is_named or not _is_python(facts)
-    own = seen.leaves.share(LOOP) if seen.is_named else 1.0
+    own = _own_share(facts, seen) if seen.is_named else 1.0
     if seen.is_named and own < 0.5:
-        why = f"its own code has {_percent(own)} of the CPU time, and no class has more than {_percent(near)}"
+        why = f"its own code has {percent(own)} of the CPU time, and no class has more than {percent(near)}"
         return _unknown(facts, why, second, None, rows)
     if share < 0.25 and _interpreted(seen) >= _SURE:
         if not seen.is_named:
-            return _unknown(
-                facts, "it is an interpreter, most of whose functions have no names", LOOP, None, rows
-            )
+            why = "it is an interpreter, most of whose functions have no names"
+            return replace(_unknown(facts, why, LOOP, None, rows), decides=_OF_ITS_LANGUAGE)
         if own >= _SURE:
-            sentence = f"{_percent(own)} of its CPU time is spent in own code whose functions are not known"
-            return Cause(LOOP, sentence, "likely", None, "a profiler of its own language", tuple(rows))
-    if share < 0.25:
-        why = f"its time is spread over many functions, the hottest with {_percent(share)}"
-        return _unknown(facts, why, LOOP, None, rows)
-    sentence = f"{_percent(share)} of its CPU time is spent in {name}"
+            sentence = f"{percent(own)} of its CPU time is spent in own code whose functions are not known"
+            return Cause(LOOP, sentence, "likely", None, _OF_ITS_LANGUAGE, tuple(rows))
+    why, nameless = without_names(facts)
+    if share < max(0.25, nameless):
+        spread = f"its time is spread over many functions, the hottest with {percent(share)}"
+        return _unknown(facts, why or spread, LOOP, None, rows)
+    sentence = f"{told_share(share, found.error)} of its CPU time is spent in {found.name}"
     decides = None if is_known else "names for native code below Python (perf, or a Python with symbols)"
-    confidence: Confidence = "likely" if is_known and seen.samples >= _FEW else "possible"
-    if is_known and share >= _LIKELY and own >= _SURE and seen.samples >= _MANY:
+    if found.is_interpreters:
+        sentence += ", a function of the interpreter: which of the program's own ran is not known"
+        decides = _OF_ITS_LANGUAGE
+    is_likely = is_known and seen.samples >= _FEW and share - found.error >= 0.25
+    confidence: Confidence = "likely" if is_likely else "possible"
+    looped = seen.leaves.share(LOOP) if seen.is_named else 1.0
+    is_whole = share >= _LIKELY and looped >= _SURE
+    is_sure = found.error < 0.1 and not found.is_interpreters
+    if is_likely and is_whole and is_sure and seen.samples >= _MANY:
         confidence = "certain"
     return Cause(LOOP, sentence, confidence, second if near >= 0.15 else None, decides, tuple(rows))
+
+
+def _own_share(facts: Facts, seen: _Seen) -> float:
+    """The part of its own code, with what Python makes and throws away while it runs that."""
+    made = seen.leaves.share(ALLOCATION) if _is_python(facts) else 0.0
+    return seen.leaves.share(LOOP) + made
 
 
 def _interpreted(seen: _Seen) -> float:
@@ -319,34 +326,12 @@ def _is_python(facts: Facts) -> bool:
     return any(spot.kind == "python" for spot in facts.hotspots)
 
 
-def _hottest(facts: Facts, seen: _Seen) -> tuple[str, float] | None:
-    """The hottest function that may be its own, with its place, and its share."""
-    spot = next((one for one in facts.hotspots if _may_be_own(one)), None)
-    if spot is None:
-        found = seen.leaves.hottest()
-        return (found[0][0], found[1]) if found else None
-    where = f"{spot.file}:{spot.line}" if spot.file and spot.line else spot.module
-    whole = spot.total_share if spot.self_share >= 0.2 else 0.0  # a function that calls itself, or small ones
-    return f"{spot.function} ({where})" if where else spot.function, max(spot.self_share, whole)
-
-
-def _may_be_own(spot: Hotspot) -> bool:
-    if spot.function.startswith(_NAMELESS):
-        return False
-    is_known = spot.kind == "native" and class_of(spot.function, spot.module) is not None
-    return not is_known or is_by_name_alone(spot.function, spot.module)
-
-
 def _for_function(sentence: str, seen: _Seen) -> str:
     found = seen.facts.hottest() or seen.leaves.hottest()
     if found is None or found[1] < 0.2:
         return sentence
     (name, place, _line), share = found
-    return f"{sentence}; most of it for {name}" + (f" ({place})" if place else "") + f", {_percent(share)}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * min(1.0, share):.0f} %"
+    return f"{sentence}; most of it for {name}" + (f" ({place})" if place else "") + f", {percent(share)}"
 
 
 def _rows(seen: _Seen) -> list[tuple[str, str]]:
@@ -358,16 +343,16 @@ def _leaf_rows(leaves: Shares) -> Iterator[tuple[str, str]]:
     if not leaves.total:
         return
     classes = [(word, count / leaves.total) for word, count in heaviest(leaves.by_class, 4)]
-    told = ", ".join(f"{'own code' if word == LOOP else word} {_percent(share)}" for word, share in classes)
+    told = ", ".join(f"{'own code' if word == LOOP else word} {percent(share)}" for word, share in classes)
     yield "samples", f"{told or 'without names'} of {counted(round(leaves.total), 'innermost frame')}"
-    most = [f"{name} {_percent(count / leaves.total)}" for name, count in heaviest(leaves.leaves, 3)]
+    most = [f"{name} {percent(count / leaves.total)}" for name, count in heaviest(leaves.leaves, 3)]
     if most:
         yield "hot below", ", ".join(most)
 
 
 def _usage_rows(usage: Usage) -> Iterator[tuple[str, str]]:
     seconds = usage.seconds
-    in_kernel = f", {_percent(usage.system_s / usage.cpu_s)} of it in the kernel" if usage.cpu_s else ""
+    in_kernel = f", {percent(usage.system_s / usage.cpu_s)} of it in the kernel" if usage.cpu_s else ""
     yield "used", f"{100 * usage.cpu_s / seconds:.0f} % of a core over {seconds:.1f} s{in_kernel}"
     counts = (("page faults", usage.minor_faults), ("of them from disk", usage.major_faults))
     told = ", ".join(f"{count / seconds:,.0f} {name}" for name, count in counts if count >= seconds)

@@ -29,7 +29,9 @@ _CPYTHON, _JVM, _RUBY, _PHP, _PERL, _LIBC = (
         r"libc(-\d[\d.]*)?\.(so|musl)|ld-(linux|musl|\d)|libpthread",
     )
 )  # fmt: skip
-INTERPRETERS = re.compile(r"(lib)?(perl|ruby|php|lua|python|node|js|guile|tcl)[-0-9.]*(\.so[0-9.]*)?$")
+INTERPRETERS = re.compile(
+    r"(lib)?(perl|ruby|php|lua|luajit|python|node|js|guile|tcl|tclsh|bash|dash|zsh|[gm]?awk|busybox)[-0-9.]*(\.so[0-9.]*)?$"
+)
 _Where = re.Pattern[str] | None
 
 

@@ -154,13 +154,12 @@ def _ring(attributes: bytes, user_only: bytes, thread: int) -> perf_event.Ring:
 
 
 def _busiest(pid: int) -> list[int]:
-    """The threads that ran most in a moment; those that exist, where none did."""
+    """The threads that ran most in a moment; then those that ran most before: work may go round a pool."""
     before = _ran_ns(pid)
     time.sleep(0.05)
     after = _ran_ns(pid)
     used = {thread: ran - before.get(thread, ran) for thread, ran in after.items()}
-    ran = [thread for thread, used_ns in used.items() if used_ns] or list(used)
-    return sorted(ran, key=lambda thread: -used[thread])[:_THREADS]
+    return sorted(used, key=lambda thread: (-used[thread], -after[thread]))[:_THREADS]
 
 
 def _ran_ns(pid: int) -> dict[int, int]:

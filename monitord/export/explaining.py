@@ -26,6 +26,7 @@ from monitord.model import (
     counted,
     in_words,
 )
+from monitord.profiles.idle_calls import PYTHON_NOT_READ, not_read_share
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id
@@ -144,10 +145,16 @@ def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
     if is_before:
         tool = "The black box" if view.rule == SNAPSHOT else "Before the alert the black box"
     samples = f" in {counted(record.sample_count, 'sample')}" if record.sample_count else ""
+    not_read = not_read_share(view.hotspots)
     for n, spot in enumerate(hot):
         place = f" ({printable(spot.file)}:{spot.line})" if spot.file and spot.line else ""
         error = f" ± {spot.share_error * 100:.0f}" if spot.share_error and spot.share_error >= 0.005 else ""
         share = f"{spot.self_share * 100:.0f}{error} % of its time"
+        if spot.function == PYTHON_NOT_READ:  # never the first, where anything was read
+            said = f"Of {share} the Python functions were not read."
+            yield Sentence("where", said, (record.correlation_id,))
+            continue
+        share = f"at least {share}" if not_read and spot.kind == "python" else share
         does = "wait" if only_waited(view) else "spend"
         start = f"{tool} saw it {does} {share}{samples}" if n == 0 else f"A further {share} went"
         yield Sentence("where", f"{start} in {printable(spot.function)}{place}.", (record.correlation_id,))
@@ -158,7 +165,8 @@ def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
         line = f" ({printable(spot.file)}:{spot.line})" if spot.file and spot.line else ""
         said = f"While the rule's window lasted it spent {where}, which the profile after it does not show."
         if spot.seen == DURING_THE_ALERT:
-            said = f"During the alert it spent {where}{line}, which the time before does not show."
+            why = "of which less was read before" if not_read else "which the time before does not show"
+            said = f"During the alert it spent {where}{line}, {why}."
         if spot.seen == BY_PY_SPY:
             said = f"Of the Python code py-spy saw {where}{line}; that does not explain all of the CPU used."
         yield Sentence("where", said)

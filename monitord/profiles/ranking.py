@@ -77,12 +77,15 @@ def _background(tallies: Mapping[_Function, _Tally], whole: float) -> set[_Funct
 
 
 def share_error(share: float, samples: float) -> float:
-    """How far a share of so many samples may be off: half of Wilson's 95 % interval (1927).
+    """How far a share of so many samples may be off: to the farther end of Wilson's 95 % interval (1927).
 
-    The usual 1.96·√(p(1−p)/n) says ±0 of what was seen always or never, however few the samples.
+    The usual 1.96·√(p(1−p)/n) says ±0 of what was seen always or never, however few the samples. The middle
+    of Wilson's interval lies nearer to a half than the share: half its width is too little on that side.
     """
+    whole = 1 + _Z * _Z / samples
     spread = share * (1 - share) / samples + _Z * _Z / (4 * samples * samples)
-    return float(_Z * math.sqrt(max(0.0, spread)) / (1 + _Z * _Z / samples))
+    middle = (share + _Z * _Z / (2 * samples)) / whole
+    return float(abs(middle - share) + _Z * math.sqrt(max(0.0, spread)) / whole)
 
 
 def _looks(profile: Profile, whole: float) -> float | None:

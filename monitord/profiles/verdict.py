@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitord.model import FEW_SAMPLES, UNKNOWN_CAUSE, Cause, Hotspot, TriggerMetric
-from monitord.profiles.idle_calls import PYTHON_NOT_READ, waits_in_library
+from monitord.profiles.idle_calls import PYTHON_NOT_READ, not_read_share, waits_in_library
 from monitord.redaction import printable
 
 OF_CPU = frozenset(
@@ -19,6 +19,8 @@ OF_CPU = frozenset(
 
 _STANDS_OUT = 0.2  # of the time; a function below that is one of many
 _UNSURE = 0.05  # from which error on a share is only "about" so much
+_ROUGH = 0.1  # from which error on it is told, too
+_NO_SHARE = 0.35  # from which error on there is no share to tell
 _LONGEST_NAME = 80
 _LONGEST_SENTENCE = 400
 _EVERYBODY = "all that ran"
@@ -87,6 +89,8 @@ def _of_function(facts: VerdictFacts, spot: Hotspot) -> str:
     lasted = f" for {_seconds(facts.seconds)}" if facts.seconds >= 1 else ""
     if facts.sample_count is not None and facts.sample_count < FEW_SAMPLES and not spot.seen:
         return f"{after}{who} was in {name} in {_samples(spot, facts.sample_count)}"
+    if spot.seen and (spot.share_error or 0.0) >= _NO_SHARE:
+        return f"{who} was seen in {name} in a few looks{when}"
     waited = facts.only_waited or waits_in_library(spot.function, spot.file)
     if facts.metric is TriggerMetric.HANG or waited:
         return f"{after}{who} was in {name} in {_share(spot)} of what was seen of it{lasted}{when}"
@@ -95,6 +99,10 @@ def _of_function(facts: VerdictFacts, spot: Hotspot) -> str:
     if facts.metric not in OF_CPU:
         subject = facts.who or "the machine"
         return f"{subject}: {facts.happened}; meanwhile {name} took {_share(spot)} of its CPU time{when}"
+    not_read = 0.0 if spot.seen else not_read_share(facts.hotspots)
+    if not_read:
+        rest = f"; of {not_read * 100:.0f} % {_NOT_READ}"
+        return f"{after}{name} took at least {spot.self_share * 100:.0f} % of {who}{lasted}{rest}"
     if spot.self_share < _STANDS_OUT:
         return f"{after}no function of {who} stands out: {name} took most, {_share(spot)}{lasted}{when}"
     return f"{after}{name} took {_share(spot)} of {who}{lasted}{when}"
@@ -108,9 +116,15 @@ def _place(spot: Hotspot) -> str:
     return f" ({_limited(place, _LONGEST_NAME)}{f':{spot.line}' if spot.file and spot.line else ''})"
 
 
+def told_share(share: float, error: float | None) -> str:
+    """Say a share, and how far it may be off where that is much."""
+    if (error or 0.0) >= _ROUGH:
+        return f"{share * 100:.0f} ± {(error or 0.0) * 100:.0f} %"
+    return f"{'about ' if (error or 0.0) >= _UNSURE else ''}{share * 100:.0f} %"
+
+
 def _share(spot: Hotspot) -> str:
-    about = "about " if (spot.share_error or 0.0) >= _UNSURE else ""
-    return f"{about}{spot.self_share * 100:.0f} %"
+    return told_share(spot.self_share, spot.share_error)
 
 
 def _samples(spot: Hotspot, count: int) -> str:

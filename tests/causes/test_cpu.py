@@ -420,6 +420,62 @@ def test_numbers_that_an_interpreter_makes_while_it_counts_are_a_part_of_the_loo
     assert told(facts(SPIN, below))[0] == kind
 
 
+def test_where_numbers_are_made_about_as_often_as_they_are_used_the_function_is_named() -> None:
+    """Sampling alone makes 53 % of what is 50: it was unknown, with a profiler of memory as the way out."""
+    below = leaves((53, [MALLOC]), (43, [EVAL]), (4, [("irqentry_exit", "[kernel]", "kernel")]))
+    cause = explain(facts(SPIN, below))
+    assert cause is not None
+    assert (cause.kind, cause.confidence, cause.runner_up) == ("tight loop", "likely", "allocation")
+    assert "spin" in cause.sentence
+    assert told(facts(SPIN, leaves((60, [MALLOC]), (40, [EVAL]))))[0] == "tight loop"
+
+
+def test_a_share_of_few_readings_is_told_with_its_error_and_makes_nothing_certain() -> None:
+    """Five samples of the black box share one reading of the Python stack: two functions alike are 74 to 26."""
+    few = replace(profile((74, [MAIN, python("rank")]), (26, [MAIN, python("price")])), looks=14)
+    cause = explain(facts(few, IN_EVAL))
+    assert cause is not None
+    assert cause.sentence.startswith("74 ± 2")
+    always = replace(SPIN, looks=10)
+    assert told(facts(always, IN_EVAL)) == ("tight loop", "likely")
+    assert told(facts(SPIN, IN_EVAL)) == ("tight loop", "certain")
+
+
+@pytest.mark.parametrize("file", ["php8.2", "bash", "gawk", "libruby-3.1.so.3.1.2", "lua5.4"])
+def test_a_function_of_the_interpreter_is_not_told_as_the_programs(file: str) -> None:
+    cause = explain(facts(profile((90, [native("run", file)]))))
+    assert cause is not None
+    assert cause.kind == "tight loop"
+    assert "a function of the interpreter" in cause.sentence
+    assert (cause.confidence, cause.decides) == ("likely", "a profiler of its own language")
+
+
+@pytest.mark.parametrize("named", [6, 25, 36])
+def test_where_most_of_what_ran_has_no_name_that_is_said(named: int) -> None:
+    """80 % in one library without names was told as spread over many functions, the hottest with 6 %."""
+    seen = profile(
+        (80 - named, [native("main"), native("[generator.so]", "generator.so")]),
+        (named, [native("main"), native("flatten")]), (20, [native("main"), native("send")]),
+    )  # fmt: skip
+    cause = explain(facts(seen))
+    assert cause is not None
+    assert cause.kind == "unknown"
+    assert f"{80 - named} % of its CPU time went to code without names, in generator.so" in cause.sentence
+
+
+def test_where_python_was_not_read_that_is_said() -> None:
+    seen = profile((24, [native("[libpython3.11.so.1.0]", "")]), (6, [MAIN, python("crunch")]))
+    cause = explain(facts(seen))
+    assert cause is not None
+    assert cause.kind == "unknown"
+    assert "of 80 % of its CPU time the Python functions were not read" in cause.sentence
+    now_and_then = next(spot for spot in hotspots(seen) if spot.function == "crunch")
+    looked_on = replace(now_and_then, self_share=1.0, total_share=1.0, share_error=0.06)
+    cause = explain(replace(facts(seen), hotspots=(*hotspots(seen), looked_on)))
+    assert cause is not None
+    assert cause.sentence.startswith("about 100 % of its CPU time is spent in crunch")
+
+
 OF_ANOTHER = "fast.cpython-311-x86_64-linux-gnu.so"
 
 

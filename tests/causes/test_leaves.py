@@ -67,6 +67,33 @@ def test_a_program_that_sleeps_has_no_leaves_and_is_idle() -> None:
     assert cause.kind == "idle"
 
 
+TAKES_TURNS = """
+import threading, time
+turns = [threading.Semaphore(0) for _ in range(20)]
+def work(number):
+    while True:
+        turns[number].acquire()
+        end = time.monotonic() + 0.1
+        while time.monotonic() < end: pass
+        turns[(number + 1) % 20].release()
+for number in range(20): threading.Thread(target=work, args=(number,), daemon=True).start()
+turns[0].release()
+time.sleep(2.5)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_work_that_goes_round_a_pool_of_threads_is_sampled_in_all_of_them(start: Start) -> None:
+    """In a moment one of them runs, and in the next it is another one's turn: two samples were all there was."""
+    process = start(TAKES_TURNS)
+    sampled = sample_leaves(process.pid)
+    process.kill()
+    if isinstance(sampled, str):
+        pytest.skip(f"the kernel grants no samples: {sampled}")
+    assert len({thread for thread, _chain in sampled.chains}) >= 4
+
+
 def test_of_a_process_that_is_gone_nothing_is_sampled() -> None:
     with subprocess.Popen(["true"]) as process:
         pass

@@ -39,7 +39,7 @@ def test_the_verdict_the_functions_and_what_ran_stand_on_the_first_screen_in_thi
         for text in (
             made.correlation_id[:8],
             "Where the time went",
-            "% ±8",
+            "% ±10",
             "What ran before",
             " load_orders ",
         )

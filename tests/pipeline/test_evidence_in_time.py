@@ -271,6 +271,18 @@ def test_a_name_from_a_look_comes_before_code_that_the_black_box_could_not_name(
     assert [spot.function for spot in leading_hotspots((known, look))] == ["load_orders"]
 
 
+def test_of_a_function_that_was_read_now_and_then_the_profile_tells_the_share() -> None:
+    """Work that goes round a pool: of each thread little is read, and 20 % is no share of anything."""
+    read = Hotspot("crunch", "/a.py", 1, 0.2, 0.2, func_id="1")
+    not_read = Hotspot("[Python, not read]", None, None, 0.8, 0.8, kind="native")
+    before = a_capture("before", profiler="ring", sample_count=90, hotspots=(read, not_read))
+    profile = a_capture(hotspots=(replace(read, self_share=1.0),), sample_count=64)
+    found = leading_hotspots((before, profile))
+    assert [(spot.function, spot.self_share, spot.seen) for spot in found] == [
+        ("crunch", 1.0, "during the alert"), ("crunch", 0.2, None), ("[Python, not read]", 0.8, None),
+    ]  # fmt: skip
+
+
 def test_a_phase_that_only_the_looks_saw_is_told_beside_the_profile() -> None:
     """6 s in f, then in g: the profile leads, and what it can't know any more follows it, marked."""
     f, g = (Hotspot(name, "/a.py", 1, 0.95, 1.0) for name in "fg")

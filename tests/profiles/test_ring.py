@@ -56,6 +56,21 @@ def test_how_far_a_share_may_be_off_counts_readings_of_python_not_the_samples_th
     assert spot.share_error == pytest.approx(share_error(1.0, looks), rel=0.05)
 
 
+@pytest.mark.parametrize("looks", [10, 20, 40, 100])
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_what_was_always_or_never_seen_may_be_off_by_all_that_chance_explains(
+    share: float, looks: int
+) -> None:
+    """A true share of so much more or less gives the same looks once in twenty times: it lies within."""
+    least_likely = 1 - 0.05 ** (1 / looks)
+    assert least_likely <= share_error(share, looks) <= 1.5 * least_likely
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.74, 0.9])
+def test_between_them_it_may_be_off_by_two_standard_deviations(share: float) -> None:
+    assert share_error(share, 400) == pytest.approx(1.96 * (share * (1 - share) / 400) ** 0.5, rel=0.15)
+
+
 def test_a_stranger_s_functions_stay_out_of_the_target_s_profile_and_are_in_the_machine_s() -> None:
     assert {frame.name for frame in _read(shop()).frames} == {"<module>", "load_orders", "price_basket"}
     assert _top(_read(shop(), pid=None)) == "spin"

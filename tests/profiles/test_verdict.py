@@ -30,7 +30,25 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "a function": ({}, "validate (shop.py:6) took 100 % of python3 shop.py for 10 s"),
     "few samples, a rough share": (
         {"hotspots": spot(self_share=0.61, share_error=0.2)},
+        "validate (shop.py:6) took 61 ± 20 % of python3 shop.py for 10 s",
+    ),
+    "fewer than many, a share that is nearly so": (
+        {"hotspots": spot(self_share=0.61, share_error=0.07)},
         "validate (shop.py:6) took about 61 % of python3 shop.py for 10 s",
+    ),
+    "two looks of another time": (
+        {"hotspots": spot(self_share=0.5, share_error=0.43, seen="before the alert")},
+        "python3 shop.py was seen in validate (shop.py:6) in a few looks, before the alert",
+    ),
+    "most of it was not read": (
+        {"hotspots": (*spot(self_share=0.2), replace(SPOT, function=PYTHON_NOT_READ, self_share=0.8))},
+        "validate (shop.py:6) took at least 20 % of python3 shop.py for 10 s; of 80 % its Python functions were"
+        " not read in time",
+    ),
+    "and less than stands out": (
+        {"hotspots": (*spot(self_share=0.1), replace(SPOT, function=PYTHON_NOT_READ, self_share=0.9))},
+        "validate (shop.py:6) took at least 10 % of python3 shop.py for 10 s; of 90 % its Python functions were"
+        " not read in time",
     ),
     "one look": (
         {"sample_count": 1, "seconds": 0.0},
