@@ -17,9 +17,9 @@ from monitord.model import (
     Hotspot,
     Incident,
     TriggerMetric,
+    not_read_share,
 )
 from monitord.ownership import line_for_all
-from monitord.profiles.idle_calls import not_read_share
 
 _HOT_THEN, _HARDLY_HOT, _MOST = 0.2, 0.05, 0.5
 _THIN, _LATE, _CONTEXT, _FAILED = 4, 7, 11, 12

@@ -8,7 +8,7 @@ Units stand at the end of a name. Times are aware UTC. `cpu_percent` is always o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -576,6 +576,18 @@ class Hotspot:
     source_line: str | None = None
     seen: str | None = None
     statements: tuple[Statement, ...] = ()
+
+
+PYTHON_NOT_READ = "[Python, not read]"
+"""Stands for code of an interpreter: what Python function ran was not read in time."""
+_MUCH_NOT_READ = 0.1  # of the time
+
+
+def not_read_share(hotspots: Iterable[Hotspot]) -> float:
+    """The part of the time whose Python functions are not known, and may be any; 0 where it is little."""
+    shares = (spot.self_share for spot in hotspots if spot.function == PYTHON_NOT_READ and not spot.seen)
+    share = sum(shares)
+    return share if share >= _MUCH_NOT_READ else 0.0
 
 
 ProfilerName = Literal["auto", "py-spy", "perf-faults", "perf", "eu-stack", "sample", "spindump"]

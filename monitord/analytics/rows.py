@@ -9,8 +9,7 @@ from functools import partial
 
 from monitord.analytics.tables import EVENTS, HOTSPOTS, INCIDENTS, MACHINE_MINUTES, PROCESS_MINUTES, Table
 from monitord.export.verdicts import value_unit, verdict_of
-from monitord.model import BEFORE, ONLY_WAITED, Hotspot, ProcessRates, Rates
-from monitord.profiles.idle_calls import PYTHON_NOT_READ
+from monitord.model import BEFORE, ONLY_WAITED, PYTHON_NOT_READ, Hotspot, ProcessRates, Rates
 from monitord.redaction.naming import display_name
 from monitord.storage.answers import is_baseline
 from monitord.storage.past import PastReader

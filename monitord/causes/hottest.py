@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from monitord.causes.facts import Facts
 from monitord.causes.frame_classes import INTERPRETERS, class_of, is_by_name_alone
 from monitord.causes.shares import Shares
-from monitord.model import Hotspot
-from monitord.profiles.idle_calls import PYTHON_NOT_READ, told_name
+from monitord.model import PYTHON_NOT_READ, Hotspot
+from monitord.profiles.idle_calls import told_name
 from monitord.profiles.ranking import hotspots
 from monitord.profiles.representation import Profile
 

@@ -19,14 +19,15 @@ from monitord.model import (
     BEFORE,
     BY_PY_SPY,
     DURING_THE_ALERT,
+    PYTHON_NOT_READ,
     SNAPSHOT,
     UNKNOWN_CAUSE,
     Cause,
     ProfileRecord,
     counted,
     in_words,
+    not_read_share,
 )
-from monitord.profiles.idle_calls import PYTHON_NOT_READ, not_read_share
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id

@@ -6,11 +6,9 @@ Kept short on purpose: `read` may be a disk at work, and what is not listed coun
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
 
-if TYPE_CHECKING:
-    from monitord.model import Hotspot
+from monitord.model import PYTHON_NOT_READ
 
 # glibc and musl first, macOS last; without leading underscores.
 _NAMES = """
@@ -49,10 +47,7 @@ _PYTHON_CALLERS = {
     "timeit.py": ("timeit",),
 }
 _INTERPRETER = re.compile(r"\[(?:lib)?python[0-9.]{0,8}[a-z]{0,4}(?:\.so[0-9.]{0,8})?\]")
-PYTHON_NOT_READ = "[Python, not read]"
-"""Stands for code of an interpreter: what Python function ran was not read in time."""
 _WAITING = frozenset(_NAMES.split())
-_MUCH = 0.1  # of the time
 BUSY_SHARE = 0.02  # of one core: a thread below that only woke up now and then
 
 
@@ -64,13 +59,6 @@ def is_waiting(function: str) -> bool:
 def told_name(function: str) -> str:
     """Name code of which no more is known than that it is an interpreter's by what that means."""
     return PYTHON_NOT_READ if _INTERPRETER.fullmatch(function) else function
-
-
-def not_read_share(hotspots: Iterable[Hotspot]) -> float:
-    """The part of the time whose Python functions are not known, and may be any; 0 where it is little."""
-    shares = (spot.self_share for spot in hotspots if spot.function == PYTHON_NOT_READ and not spot.seen)
-    share = sum(shares)
-    return share if share >= _MUCH else 0.0
 
 
 def is_background(function: str, file: str | None) -> bool:

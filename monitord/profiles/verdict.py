@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitord.model import FEW_SAMPLES, UNKNOWN_CAUSE, Cause, Hotspot, TriggerMetric
-from monitord.profiles.idle_calls import PYTHON_NOT_READ, not_read_share, waits_in_library
+from monitord.model import (
+    FEW_SAMPLES,
+    PYTHON_NOT_READ,
+    UNKNOWN_CAUSE,
+    Cause,
+    Hotspot,
+    TriggerMetric,
+    not_read_share,
+)
+from monitord.profiles.idle_calls import waits_in_library
 from monitord.redaction import printable
 
 OF_CPU = frozenset(

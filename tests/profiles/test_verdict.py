@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitord.model import Cause, Hotspot, TriggerMetric
-from monitord.profiles.idle_calls import PYTHON_NOT_READ
+from monitord.model import PYTHON_NOT_READ, Cause, Hotspot, TriggerMetric
 from monitord.profiles.verdict import VerdictFacts, verdict
 from monitord.redaction import printable
 
