@@ -45,8 +45,9 @@ class RingNames:
             target = _living(taken, opened)
             try:
                 put(folder / _RAW, taken.payload or b"")
-                problem = _name(self._runner, folder, target)
-                return _named(taken, folder) if problem is None else _unnamed(taken, problem)
+                problem, notes = _name(self._runner, folder, target)
+                told = replace(taken, notes={**taken.notes, **notes})
+                return _named(told, folder) if problem is None else _unnamed(taken, problem)
             except OSError as error:
                 return _unnamed(taken, f"{type(error).__name__}: {error}")
             finally:
@@ -62,28 +63,33 @@ def _living(taken: Capture, opened: contextlib.ExitStack) -> Target | None:
         return None
 
 
-def _name(runner: Runner, folder: Path, target: Target | None) -> str | None:
-    """Have a child write the named document; why that could not be done."""
+def _name(runner: Runner, folder: Path, target: Target | None) -> tuple[str | None, Mapping[str, str]]:
+    """Have a child write the named document; why that could not be done, and what to know of its names."""
     from monitord.capture import perf_maps  # an alert's worth of code
 
+    notes: Mapping[str, str] = {}
     with _code_of(target) as files:
         put(folder / _FILES, json.dumps(dict(files)).encode("ascii"))
         if target is not None:
-            _have_names_written(target)
+            notes = _have_names_written(target)
             perf_maps.take_over(target, folder)
         try:
             outcome = runner.run(_tool_run(folder, target, tuple(files.values())), target)
         finally:
             remove(folder / perf_maps.COPY)
-    return _problem(outcome)
+    return _problem(outcome), notes
 
 
-def _have_names_written(target: Target) -> None:
+def _have_names_written(target: Target) -> Mapping[str, str]:
     """Ask a Java program for the names of its compiled code; without them it is `[unknown]`."""
     from monitord.capture import java  # an alert's worth of code
 
-    if java.is_java(target) and (why_not := java.ask_for_names(target)):
+    if not java.is_java(target):
+        return {}
+    if why_not := java.ask_for_names(target):
         get_logger().info("before.java_names", pid=target.key.pid, reason=why_not)
+        return {}
+    return {"java": java.OF_NOW}
 
 
 @contextlib.contextmanager

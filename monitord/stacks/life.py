@@ -13,6 +13,7 @@ SAME_START_NS = 20_000_000
 """/proc counts start times in ticks of 10 ms: two times of one start differ by less than two of them."""
 MAPPINGS_AT_MOST = 256
 _HIDDEN_AT_MOST = 32  # looked through for each address
+_FIXED_BELOW = 1 << 32  # elsewhere the kernel draws where code lies, anew for each program
 
 
 class Code(NamedTuple):
@@ -64,6 +65,26 @@ class Life(NamedTuple):
         """What lay there at that moment."""
         hidden = [one._replace(until_ns=None) for one in self.hidden if at_ns < (one.until_ns or 0)]
         return [one for one in (*hidden, *self.mappings) if one.from_ns <= at_ns]
+
+    @property
+    def fixed(self) -> tuple[Code, ...]:
+        """Code at addresses that the next program of the process may have, too."""
+        return tuple(one for one in self.mappings if one.start < _FIXED_BELOW)
+
+    def doubted(self, losses: Iterable[tuple[int, int]]) -> Life:
+        """The same where records were lost from one moment to another: another program's may be among them.
+
+        From then on nobody knows what lies at fixed addresses, unless it was told since.
+        """
+        life = self
+        for from_ns, until_ns in losses:
+            gone = [one for one in life.fixed if one.from_ns < until_ns]
+            hidden = (one._replace(until_ns=max(from_ns, one.from_ns)) for one in gone)
+            life = life._replace(
+                mappings=tuple(one for one in life.mappings if one not in gone),
+                hidden=(*life.hidden, *hidden)[-_HIDDEN_AT_MOST:],
+            )
+        return life
 
     def with_code(self, pieces: Iterable[Code]) -> Life:
         """The same with this code, in the order in which it came: what is newer hides the older below it."""

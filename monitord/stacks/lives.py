@@ -48,6 +48,7 @@ _KEPT_BYTES, _KEPT = 256 << 10, 512  # and of those that were sampled
 _ENDED_BYTES, _ENDED = 256 << 10, 1024  # and of those of them that ended: compressed, a quarter of it
 _ONE_BYTES = 16 << 10
 _NOTED = 64
+_LOSSES = 16
 _ANCESTORS = 8
 _MAPS_BYTES, _MAPS_WITHIN_S = 1 << 20, 0.5
 # 4 KiB of window and small tables: zlib's own size is 256 KiB, taken and given back at each process' end.
@@ -66,7 +67,8 @@ class Lives:
         self._young_bytes = self._kept_bytes = self._ended_bytes = 0
         self._noted: OrderedDict[tuple[int, int, tuple[int, int]], Noted] = OrderedDict()
         self._moves = Moves()
-        self._lost_bytes = self._lost_ns = 0
+        self._lost_bytes = self._lost_ns = self._kept_up_ns = 0
+        self._losses: list[tuple[int, int]] = []
 
     def keep_up(self, sampled: Iterable[int] = ()) -> list[int]:
         """Take in what the side rings have; what is told of a sampled process outlives it.
@@ -78,8 +80,13 @@ class Lives:
                 self._append(pid, raw)
             else:
                 self._take(at_ns, pid, raw)
+        now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         if (lost_bytes := self._rings.lost.side_bytes) != self._lost_bytes:
-            self._lost_bytes, self._lost_ns = lost_bytes, time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            self._lost_bytes, self._lost_ns = lost_bytes, now_ns
+            self._losses.append((self._kept_up_ns, now_ns))
+            if len(self._losses) > _LOSSES:
+                self._losses[:2] = [(self._losses[0][0], self._losses[1][1])]
+        self._kept_up_ns = now_ns
         unknown = dict.fromkeys(parent for pid in sampled if (parent := self._keep(pid)) is not None)
         self._forget()
         return list(unknown)
@@ -280,10 +287,18 @@ class Lives:
         told = self._told(pid)
         noted = [one for (of, _, _), one in self._noted.items() if of == pid]
         forks = fork_times(told)
-        return tuple(
+        lives = (
             self._with_parents(life, depth) if life.began_ns in forks and life.exec_ns is None else life
             for life in lives_in(pid, told, noted)
         )
+        return tuple(self._without_doubt(life, noted) if self._losses else life for life in lives)
+
+    def _without_doubt(self, life: Life, noted: Iterable[Noted]) -> Life:
+        """Without code that may be the last program's: /proc told of the process since, or nobody did."""
+        end_ns = sys.maxsize if life.ended_ns is None else life.ended_ns
+        sure_ns = max((one.at_ns for one in noted if life.from_ns <= one.at_ns <= end_ns), default=0)
+        losses = [one for one in self._losses if max(life.from_ns, sure_ns) < one[1] and one[0] < end_ns]
+        return life if not losses or not life.fixed or _runs_still(life) else life.doubted(losses)
 
     def _with_parents(self, life: Life, depth: int) -> Life:
         """It runs its parent's program: it has its parent's code, and its name until it takes another."""
@@ -309,6 +324,20 @@ class Lives:
             if not slots & {(pid, slot), (pid, slot + 1)}:
                 starts.add((start_ns, pid, noted.parent_pid))
         return sorted(starts)
+
+
+def _runs_still(life: Life) -> bool:
+    """Whether a process lives and runs a file that was mapped in this life."""
+    stat = procfs.stat_of(life.pid)
+    began_ns = None if stat is None else stat.start_ticks * _NS_PER_TICK
+    if life.ended_ns is not None or began_ns is None or life.began_ns is None:
+        return False
+    try:
+        path = procfs.link(procfs.path(life.pid, "exe"))
+    except OSError:
+        return False
+    is_same = abs(began_ns - life.began_ns) <= SAME_START_NS
+    return is_same and any(one.path == path for one in life.mappings)
 
 
 def _packed(told: bytes | bytearray) -> bytes:

@@ -256,7 +256,9 @@ def test_compiled_java_has_names_in_what_ran_before(
         role="before", profiler="ring", status=CaptureStatus.OK, started_at=START, duration_s=1.0,
         target=key, format="ring", payload=found.payload,
     )  # fmt: skip
-    told = json.loads(RingNames().put_in(taken, tmp_path / "spool").payload or b"")
+    named = RingNames().put_in(taken, tmp_path / "spool")
+    assert "of just after" in named.notes["java"], "code that was written over has the newer name"
+    told = json.loads(named.payload or b"")
     weights: Counter[str] = Counter()
     for _at, _thread, stack, weight in told["samples"]:
         weights[told["frames"][told["stacks"][stack][-1]][0]] += weight

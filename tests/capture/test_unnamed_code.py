@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.capture import Consent, ProfileCaptureService
+from monitord.capture import Consent, ProfileCaptureService, java
 from monitord.capture.perf_fold import frame, stacks
 from monitord.capture.unresolved import advice, without_interpreter
 from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot
@@ -65,7 +65,7 @@ def test_java_is_named_by_asking_it(
     subprocess.run([require_tool("javac"), "-d", targets.folder, source], check=True)
     process = targets.start(require_tool("java"), "-cp", str(targets.folder), "Hot")
     profile = profile_of(service, process, folder)
-    assert profile.notes.get("java") is None
+    assert profile.notes["java"] == java.OF_NOW
     assert "Hot.hotLoop" in profile.hotspots[0].function
     assert process.poll() is None
 

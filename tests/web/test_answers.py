@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
+from monitord import web
 from monitord.actions import incidents as of_one
 from monitord.actions import lists
 from monitord.actions.budget import Budget
@@ -90,3 +92,12 @@ def test_what_fills_the_store_from_a_page_has_an_hourly_limit(tmp_path: Path) ->
     for act in (acting.snapshot, acting.capture_again):
         with pytest.raises(BusyError, match="the limit of 1 action an hour"):
             act(question)
+
+
+def test_what_is_of_the_machine_is_not_called_the_process_s_own() -> None:
+    """The history's network is the machine's busiest interface; the page called it "Its network traffic"."""
+    page = (Path(web.__file__).parent / "static" / "pages" / "incident.js").read_text(encoding="utf-8")
+    labels = dict(re.findall(r'\["([a-z_]+)", "([^"]+)", "(?:percent|bytes|bytes_per_s|count)"', page))
+    own = {"cpu_percent", "rss_bytes", "disk_bytes_per_s"}
+    assert {name for name, label in labels.items() if label.startswith("Its ")} == own
+    assert labels.keys() > own

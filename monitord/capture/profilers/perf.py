@@ -92,8 +92,10 @@ class Perf:
         if failed is not None:
             return failed
         asks = not session.is_hurried and java.is_java(session.target)
-        if asks and (why_not := java.ask_for_names(session.target)):
-            builder.notes["java"] = f"names of compiled code could not be had: {why_not}"
+        if asks:
+            why_not = java.ask_for_names(session.target)
+            none = f"names of compiled code could not be had: {why_not}"
+            builder.notes["java"] = none if why_not else java.OF_NOW
         script = self._fold(session, files)
         if size_of(folded) == 0:
             return self._without_stacks(builder, recorded, script)

@@ -203,7 +203,7 @@ function alike(path, api) {
 
 // --- before it ----------------------------------------------------------------------------------------------
 const SERIES = [["cpu_percent", "Its CPU, of one core", "percent", 100], ["machine_percent", "The machine's CPU", "percent", 100], ["rss_bytes", "Its memory", "bytes"],
-  ["disk_bytes_per_s", "Its disk traffic", "bytes_per_s"], ["network_bytes_per_s", "Its network traffic", "bytes_per_s"],
+  ["disk_bytes_per_s", "Its disk traffic", "bytes_per_s"], ["network_bytes_per_s", "All network traffic", "bytes_per_s"],
   ["memory_available_bytes", "Free memory", "bytes"], ["thread_count", "Threads", "count"], ["fd_count", "Open files", "count"]];
 
 function before(one) {
@@ -225,7 +225,7 @@ function captured(one) {
   const columns = [
     { title: "What", cell: (each) => foreign(each.role) },
     { title: "By", cell: (each) => foreign([each.profiler, each.profiler_version].filter(Boolean).join(" ")) },
-    { title: "How", cell: (each) => [each.status === "ok" ? badge("whole", "ok") : badge(each.status, "warn"), each.late ? [" ", badge("late", "warn")] : null] },
+    { title: "How", cell: (each) => [each.status === "ok" ? badge("ok", "ok") : badge(each.status, "warn"), each.late ? [" ", badge("late", "warn")] : null] },
     { title: "Samples", class: "number", cell: (each) => (each.sample_count ? quantity(each.sample_count, "count") : "–") },
     { title: "For", class: "number", cell: (each) => (each.duration_seconds ? span(each.duration_seconds) : "–") },
     { title: "Size", class: "number", cell: (each) => (each.size_bytes ? quantity(each.size_bytes, "disk_bytes") : "–") },
