@@ -13,6 +13,7 @@ from monitord.redaction import redact_name
 _THREADS = 1000  # of which schedstat is read
 _PLACES = 5
 _NS_PER_S = 1e9
+_LEAST_S = 0.2  # what was used is counted in ticks of 10 ms: in less time it says nothing, not that none was
 
 
 def read_usage(pid: int) -> dict[str, Any]:
@@ -94,7 +95,9 @@ class Usage:
 
 
 def usage_between(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Usage | None:
-    """What was used from the first reading that there is to the last; None where readings make no sense."""
+    """What was used from the first reading that there is to the last; None where they make no sense, or are
+    too near each other.
+    """
     try:
         last = after["last"] if after else (before or {})["last"]
         first = (before or after or {})["first"]
@@ -110,7 +113,7 @@ def _usage(first: Mapping[str, Any], last: Mapping[str, Any]) -> Usage | None:
     def moved(*names: str) -> float:
         return sum(max(0.0, float(last["io"].get(n, 0)) - float(first["io"].get(n, 0))) for n in names)
 
-    if grown("at_s") <= 0:
+    if grown("at_s") < _LEAST_S:
         return None
     return Usage(
         seconds=grown("at_s"), user_s=grown("user_s"), system_s=grown("system_s"),

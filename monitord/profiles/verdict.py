@@ -96,7 +96,10 @@ def _of_function(facts: VerdictFacts, spot: Hotspot) -> str:
     after = "after the spike " if facts.is_late else ""
     lasted = f" for {_seconds(facts.seconds)}" if facts.seconds >= 1 else ""
     if facts.sample_count is not None and facts.sample_count < FEW_SAMPLES and not spot.seen:
-        return f"{after}{who} was in {name} in {_samples(spot, facts.sample_count)}"
+        where = _samples(spot, facts.sample_count)
+        if not facts.who:
+            return f"{after}of {_EVERYBODY} {name} was met in {where}"
+        return f"{after}{who} was in {name} in {where}"
     if spot.seen and (spot.share_error or 0.0) >= _NO_SHARE:
         return f"{who} was seen in {name} in a few looks{when}"
     waited = facts.only_waited or waits_in_library(spot.function, spot.file)

@@ -327,6 +327,14 @@ def test_use_between_two_looks_counts_from_the_first() -> None:
     assert usage_between(None, None) is None
 
 
+def test_two_readings_that_are_near_each_other_do_not_make_a_process_idle() -> None:
+    """Every profiler was refused at once: "used 0.0 % of a core, idle (likely)" was said of one that had burned."""
+    near = usage(0.0, at_s=0.02)
+    assert usage_between(None, near) is None
+    assert told(facts(usage=near))[0] == "unknown"
+    assert told(facts(usage=usage(0.0)))[0] == "idle"
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

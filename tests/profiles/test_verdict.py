@@ -57,6 +57,14 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"sample_count": 3, "hotspots": spot(self_share=0.667)},
         "python3 shop.py was in validate (shop.py:6) in 2 of 3 samples",
     ),
+    "three looks at everybody": (
+        {"who": "", "sample_count": 3, "hotspots": spot(self_share=0.667)},
+        "of all that ran validate (shop.py:6) was met in 2 of 3 samples",
+    ),
+    "nobody ran": (
+        {"metric": TriggerMetric.FD_GROWTH, "only_waited": True},
+        "python3 shop.py was in validate (shop.py:6) in 100 % of what was seen of it for 10 s",
+    ),
     "late": (
         {"is_late": True},
         "after the spike validate (shop.py:6) took 100 % of python3 shop.py for 10 s",
