@@ -103,7 +103,7 @@ def _run(arguments: list[str]) -> int:
         say(f"monitord: {_one_line(str(error))}")
         return error.exit_code
     except TyperException as error:
-        _explain_usage(error)
+        _explain_usage(error, words)
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -128,11 +128,17 @@ def _code_of(trouble: OSError | None, error: OSError) -> int:
     return 1
 
 
-def _with_default(words: list[str]) -> list[str]:
-    """The words of a call, with the command that its group stands for."""
+def _command_at(words: Sequence[str]) -> int:
+    """Where the command begins, behind the options that stand before it."""
     at = 0
     while at < len(words) and words[at].startswith("-"):
         at += 2 if words[at] in _ROOT_OPTIONS else 1
+    return at
+
+
+def _with_default(words: list[str]) -> list[str]:
+    """The words of a call, with the command that its group stands for."""
+    at = _command_at(words)
     following = " ".join(words[at + 1 : at + 2])
     if words[at : at + 1] == ["help"] and not following.startswith("-"):  # else options of `help` itself
         return [*words[:at], *words[at + 1 :], "--help"]
@@ -177,7 +183,14 @@ def _root(
     ctx.obj = CliContext(config, data_dir, color or Colour.AUTO)
 
 
-def _explain_usage(error: TyperException) -> None:
+def _path_in(words: Sequence[str]) -> str:
+    """The command that these words name, for an error that does not know its own."""
+    known, named = {path for path, _, _ in COMMANDS}, words[_command_at(words) :]
+    paths = (" ".join(named[:count]) for count in (3, 2, 1))
+    return next((f"monitord {path}" for path in paths if path in known), "monitord")
+
+
+def _explain_usage(error: TyperException, words: Sequence[str]) -> None:
     """What was wrong with the words, and what to type to see the right ones: one line.
 
     A command group without a command has its help as the message, many lines: that goes out as it is.
@@ -187,7 +200,7 @@ def _explain_usage(error: TyperException) -> None:
     if message.startswith("Usage:"):
         say(message)
         return
-    path = context.command_path if context is not None else "monitord"
+    path = context.command_path if context is not None else _path_in(words)
     say(f"monitord: {_one_line(refusal(message, path, [each for each, _, _ in COMMANDS]))}")
 
 

@@ -298,6 +298,11 @@ def test_version(words, here) -> None:
         (["hot", "--limmit", "3"], "unknown option --limmit; did you mean --limit?"),
         (["--no-pager", "recent"], "unknown option --no-pager; options of a command stand after its name"),
         (["recent", "--zz"], "unknown option --zz; see `monitord recent --help`"),
+        (["hot", "--function"], "option '--function' requires an argument; see `monitord hot --help`"),
+        (
+            ["--color", "never", "db", "check", "--output"],
+            "requires an argument; see `monitord db check --help`",
+        ),
     ],
 )
 def test_a_mistyped_call_is_answered_with_what_was_meant(words, said, here) -> None:
