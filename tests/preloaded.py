@@ -35,8 +35,14 @@ LOADED = {
     ),
     "web": ("monitord.cli", "monitord.web", "anyio._backends._asyncio", "uvicorn", "typer._adapters"),
     "export": ("monitord.export", "monitord.profiles", "monitord.redaction"),
+    "writer": ("monitord.storage", "monitord.storage.state.opening", "monitord.storage.state.sql"),
+    "uploader": ("monitord.storage.artefacts.providers.file", "monitord.storage.artefacts.wrappers"),
 }
-RUNS = {"export": "monitord.export"}  # instead of monitord: the child that reads evidence
+RUNS = {  # instead of monitord: the child that reads evidence, and processes that are killed
+    "export": "monitord.export",
+    "writer": "tests.storage.writer_process",
+    "uploader": "tests.storage.upload_process",
+}
 _CALL = """
 import json, os, signal, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
@@ -53,7 +59,8 @@ with socket.socket(socket.AF_UNIX) as server:
         os.dup2(nothing, descriptor)
     status = int.from_bytes(server.recv(4), "big")
 if os.WIFSIGNALED(status):
-    signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+    if os.WTERMSIG(status) != signal.SIGKILL:
+        signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
     os.kill(os.getpid(), os.WTERMSIG(status))
 os._exit(os.WEXITSTATUS(status))
 """

@@ -25,6 +25,7 @@ from monitord.jobs import vacuum_when_idle
 from monitord.model import Incident
 from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader, open_store
 from monitord.storage.artefacts import DiskFullError
+from tests import preloaded
 from tests.unsharing import mounted, remount
 
 Maker = Callable[..., Incident]
@@ -43,20 +44,22 @@ def stored(data_dir: Path) -> set[str]:
 
 
 @pytest.mark.timeout(900)
-def test_kill_9_at_any_moment_loses_nothing_acknowledged(data_dir: Path, writer_script: Path) -> None:
+def test_kill_9_at_any_moment_loses_nothing_acknowledged(data_dir: Path) -> None:
     """R1: random kills of a process that saves, deletes, strips and pins; then every promise is checked."""
     rng, lines = random.Random(1), list[str]()
     for kill in range(KILLS):
         writer = subprocess.Popen(
-            [sys.executable, str(writer_script), str(data_dir), "--delete-every", "3"],
+            preloaded.command("writer", str(data_dir), "--delete-every", "3", "--tells-pid"),
             stdout=subprocess.PIPE,
             text=True,
         )
         assert writer.stdout
+        pid = int(writer.stdout.readline())
         lines.append(writer.stdout.readline().rstrip("\n"))  # it is at work: now any moment will do
         time.sleep(rng.random() * 0.15)  # the random moment itself, not a wait for something
-        writer.kill()
+        os.kill(pid, signal.SIGKILL)
         lines += writer.communicate()[0].splitlines()
+        assert writer.returncode == -signal.SIGKILL
         if kill % 10 == 9 or kill == KILLS - 1:
             store = open_store(data_dir)
             store.adopt()

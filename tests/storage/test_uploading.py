@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -34,8 +33,7 @@ from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
 from monitord.storage.artefacts.wrappers.passing import PassThrough
 from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletions
 from monitord.storage.artefacts.wrappers.uploading import UploadingProvider
-
-UPLOAD_SCRIPT = Path(__file__).with_name("upload_process.py")
+from tests import preloaded
 
 
 class Remote(PassThrough):
@@ -346,7 +344,7 @@ def remote_of(place: Path) -> FileStorageProvider:
 
 
 def upload_in_child(place: Path, step: int) -> int:
-    words = [sys.executable, str(UPLOAD_SCRIPT), str(place / "artefacts"), str(place / "remote"), str(step)]
+    words = preloaded.command("uploader", str(place / "artefacts"), str(place / "remote"), str(step))
     return subprocess.run(words, stdout=subprocess.PIPE, timeout=240).returncode
 
 

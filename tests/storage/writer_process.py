@@ -1,7 +1,7 @@
 """A process that stores incidents until it is killed, and says on stdout which were acknowledged.
 
-Run: python writer_process.py DATA_DIR [--count N] [--delete-every N]     prints "ACK id" after the save
-returned, "GONE id" before a deletion begins, "ERR text" for a refused save.
+Run: python writer_process.py DATA_DIR [--count N] [--delete-every N] [--tells-pid]     prints "ACK id" after the
+save returned, "GONE id" before a deletion begins, "ERR text" for a refused save; its pid before all else.
 """
 
 from __future__ import annotations
@@ -78,7 +78,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10**9)
     parser.add_argument("--size", type=int, default=20_000)
     parser.add_argument("--delete-every", type=int, default=0)
+    parser.add_argument("--tells-pid", action="store_true")
     arguments = parser.parse_args()
+    if arguments.tells_pid:
+        print(os.getpid(), flush=True)
     store = open_store(arguments.data_dir)
     try:
         store.adopt()
