@@ -126,15 +126,16 @@ def _before_and_during(before: Capture, ranked: Sequence[Capture]) -> tuple[Hots
     return best
 
 
-def _other_phase(other: Iterable[Hotspot], shown: Sequence[Hotspot], seen: str) -> Iterator[Hotspot]:
+def _other_phase(other: Sequence[Hotspot], shown: Sequence[Hotspot], seen: str) -> Iterator[Hotspot]:
     """What was hot at another time, and hardly is in what is shown: another phase of the program.
 
-    Of Python functions that were read now and then, less is shown than there was.
+    Of Python functions that were read now and then, less is shown than there was: the other's hottest one
+    counts, though some of it is shown. Those behind it may be what threads wait in.
     """
     shares = {(spot.function, spot.file): spot.total_share for spot in shown}
     is_partly_read = not_read_share(shown) > 0
-    for spot in other:
-        hardly = spot.self_share / 2 if is_partly_read else _HARDLY_HOT
+    for place, spot in enumerate(other):
+        hardly = spot.self_share / 2 if is_partly_read and place == 0 else _HARDLY_HOT
         is_new = shares.get((spot.function, spot.file), 0.0) < hardly
         if spot.self_share >= _HOT_THEN and is_new:
             yield replace(spot, seen=seen)

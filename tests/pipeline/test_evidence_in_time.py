@@ -283,6 +283,18 @@ def test_of_a_function_that_was_read_now_and_then_the_profile_tells_the_share() 
     ]  # fmt: skip
 
 
+def test_what_threads_wait_in_does_not_lead_where_little_was_read() -> None:
+    """Told was Condition.wait, as the hottest, of a program all of whose time went to its workers' function."""
+    read = Hotspot("worker", "/a.py", 1, 0.15, 0.23, func_id="1")
+    wait = Hotspot("Condition.wait", "/usr/lib/python3.11/threading.py", 327, 0.08, 0.08, func_id="2")
+    not_read = Hotspot("[Python, not read]", None, None, 0.73, 0.77, kind="native")
+    before = a_capture("before", profiler="ring", sample_count=90, hotspots=(read, not_read, wait))
+    seen = (replace(read, self_share=0.42, total_share=0.42), replace(wait, self_share=0.58))
+    found = leading_hotspots((before, a_capture(hotspots=seen, sample_count=323)))
+    assert found[0].function == "worker"
+    assert [spot.function for spot in found if spot.seen] == []
+
+
 def test_a_phase_that_only_the_looks_saw_is_told_beside_the_profile() -> None:
     """6 s in f, then in g: the profile leads, and what it can't know any more follows it, marked."""
     f, g = (Hotspot(name, "/a.py", 1, 0.95, 1.0) for name in "fg")
