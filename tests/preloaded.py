@@ -36,9 +36,11 @@ LOADED = {
     "web": ("monitord.cli", "monitord.web", "anyio._backends._asyncio", "uvicorn", "typer._adapters"),
     "export": ("monitord.export", "monitord.profiles", "monitord.redaction"),
     "writer": ("monitord.storage", "monitord.storage.state.opening", "monitord.storage.state.sql"),
+    "causes": ("monitord.causes",),
     "uploader": ("monitord.storage.artefacts.providers.file", "monitord.storage.artefacts.wrappers"),
 }
-RUNS = {  # instead of monitord: the child that reads evidence, and processes that are killed
+RUNS = {  # instead of monitord: children that read evidence and look at processes, and processes that are killed
+    "causes": "monitord.causes",
     "export": "monitord.export",
     "writer": "tests.storage.writer_process",
     "uploader": "tests.storage.upload_process",
@@ -105,7 +107,8 @@ def _load(name: str) -> None:
     loaded = importlib.import_module(name)
     if name.startswith("monitord."):
         for found in pkgutil.iter_modules(getattr(loaded, "__path__", ()), f"{name}."):
-            importlib.import_module(found.name)
+            if not found.name.endswith("__main__"):  # it runs anew
+                importlib.import_module(found.name)
 
 
 class _Server:

@@ -16,9 +16,10 @@ from monitord.causes import METRICS, OBSERVED_BYTES, WITHOUT
 from monitord.causes.__main__ import member_module
 from monitord.causes.facts import Facts
 from monitord.causes.unknown import unknown
-from monitord.children import own_command, own_environment
+from monitord.children import own_environment
 from monitord.model import Cause, Confidence, ProcessKey, TriggerMetric
 from monitord.sampling import key_of
+from tests import preloaded
 from tests.fakes import an_alert
 from tests.patience import PATIENCE_S
 
@@ -41,7 +42,7 @@ def sleeper() -> Iterator[ProcessKey]:
 
 def child(metric: str, pid: int, start_ticks: int) -> subprocess.CompletedProcess[str]:
     """Run as the recorder runs it, but with our own rights."""
-    command = own_command("monitord.causes", metric, str(pid), str(start_ticks))
+    command = preloaded.command("causes", metric, str(pid), str(start_ticks))
     return subprocess.run(
         command, env=own_environment(), capture_output=True, text=True, timeout=PATIENCE_S, cwd="/"
     )
@@ -130,7 +131,7 @@ def test_the_machine_is_observed_without_a_process(metric: TriggerMetric) -> Non
 )
 def test_a_wrong_call_is_a_line_of_usage(words: tuple[str, ...]) -> None:
     done = subprocess.run(
-        own_command("monitord.causes", *words), capture_output=True, text=True, timeout=PATIENCE_S, cwd="/"
+        preloaded.command("causes", *words), capture_output=True, text=True, timeout=PATIENCE_S, cwd="/"
     )
     assert done.returncode == 2
     assert done.stderr.startswith("usage: ")
