@@ -39,7 +39,7 @@ _GROWN = {
 
 
 def quantity(value: float, unit: str) -> str:
-    """Write a number with its unit as people read it: "97 %", "2.1 GiB", "120 MB/s", "60 s", "512"."""
+    """Write a number with its unit as people read it: "97 %", "2.1 GiB", "120 MB/s", "60 s", "1,955"."""
     if unit == "percent":
         return f"{_short(value)} %"
     if unit == "seconds":
@@ -47,7 +47,7 @@ def quantity(value: float, unit: str) -> str:
     if unit in ("bytes", "bytes_per_s"):
         number, name = scaled(value, unit)
         return f"{_short(number)} {name}"
-    return _short(value)
+    return f"{value:,.0f}" if value >= 1000 else _short(value)
 
 
 def wait(seconds: float) -> str:

@@ -10,6 +10,7 @@ from monitord.detection import reasons
 from monitord.detection.conditions import condition_of
 from monitord.detection.growth import Climb
 from monitord.detection.windows import Window
+from monitord.export.units import quantity
 from monitord.model import METRIC_UNITS, Rule, Threshold, TriggerMetric
 from tests.detection.timelines import START
 
@@ -67,3 +68,9 @@ def sentences(condition, metric) -> list[str]:
     if metric is TriggerMetric.MEMORY:
         said.append(reasons.disappeared("it", condition, window, 7.0, None))
     return said
+
+
+@pytest.mark.parametrize("count", [50.0, 999.0, 1955.0, 2_345_678.0])
+def test_a_count_is_written_alike_in_a_reason_and_in_a_table(count: float) -> None:
+    """`recent` said 1,955 of what the reason called 1955."""
+    assert reasons.quantity(count, "count") == quantity(count, "count")
