@@ -6,7 +6,6 @@ import gzip
 import json
 import re
 import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from monitord.model import CaptureStatus, Hotspot, Incident, Statement
 from monitord.profiles import hotspots, parse
 from monitord.profiles.identifying import SourceText, identify
+from tests import preloaded
 
 FILE = "/home/alice/app/work.py"
 SECRET = "sk-proj-Zq3vT8xW1nB6kD4mJ9pL2rY7"
@@ -75,7 +75,7 @@ def test_every_form_is_written_whole_and_without_the_users_name(form, here, two,
 
 def test_raw_forms_say_what_the_evidence_says(environment, two) -> None:
     def written(form: str) -> bytes:
-        words = [sys.executable, "-m", "monitord", "export", two[0], "--format", form, "-o", "-", "--raw"]
+        words = preloaded.command("cli", "export", two[0], "--format", form, "-o", "-", "--raw")
         return subprocess.run(words, env=environment, capture_output=True, check=True).stdout
 
     assert parse("folded", written("folded")).stacks == parse("folded", _folded(500, 500)).stacks

@@ -10,7 +10,6 @@ import pty
 import re
 import stat
 import subprocess
-import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore
 from monitord.storage.ids import short_id
 from monitord.zstandard import zstd
+from tests import preloaded
 from tests.actions.desktops import a_desktop
 from tests.cli.conftest import Cli, make_incident
 from tests.patience import PATIENCE_S
@@ -243,7 +243,7 @@ def test_at_a_terminal_a_report_gets_a_name_of_its_own(
 def on_a_terminal(words: list[str], environment: dict[str, str], folder: Path) -> bytes:
     """What a person sees who types it."""
     screen, end = pty.openpty()
-    command = [sys.executable, "-m", "monitord", *words]
+    command = preloaded.command("cli", *words)
     with subprocess.Popen(command, cwd=folder, env=environment, stdin=end, stdout=end, stderr=end) as process:
         os.close(end)
         seen = b""

@@ -29,6 +29,7 @@ from monitord.cli.when import local_stamp
 from monitord.model import CaptureStatus
 from monitord.recorder.status import moment_of
 from monitord.storage import open_store
+from tests import preloaded
 from tests.patience import PATIENCE_S
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -99,7 +100,7 @@ def on_a_terminal(words: list[str], env: dict[str, str]) -> str:
     """What a person sees: stdout is a terminal, stderr is not."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "monitord", *words], stdin=slave, stdout=slave, stderr=subprocess.PIPE, env=env
+        preloaded.command("cli", *words), stdin=slave, stdout=slave, stderr=subprocess.PIPE, env=env
     )
     os.close(slave)
     seen, deadline = b"", time.monotonic() + PATIENCE_S

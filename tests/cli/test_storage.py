@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from monitord.model import Incident
 from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.artefacts.keyring import new_key
+from tests import preloaded
 from tests.cli.conftest import Cli
 from tests.cli.test_acting import status_of
 from tests.cli.test_metrics import REPORT
@@ -130,7 +130,7 @@ def on_a_terminal(environment: dict[str, str], *words: str) -> tuple[int, bytes]
     """The command line with a terminal as its stdout."""
     master, screen = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "monitord", *words], env=environment, stdout=screen, stderr=subprocess.DEVNULL
+        preloaded.command("cli", *words), env=environment, stdout=screen, stderr=subprocess.DEVNULL
     )
     os.close(screen)
     shown = b""
