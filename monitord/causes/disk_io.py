@@ -40,7 +40,7 @@ _ONE_WAY = 0.8  # of the events
 _NAMED = 3
 _LEAST_BYTES = 1 << 20
 _MOST_TOLD = 1.25  # of what calls moved: positions were read a moment before
-_FIX = "fanotify (CAP_SYS_ADMIN), or what opens and maps files in its profile"
+_FIX = "what fanotify sees: record as root, or with CAP_SYS_ADMIN; what opens and maps files in its profile"
 _UNTOLD = ("/dev/", "/proc/", "/sys/", "/memfd:", "/dev")
 
 

@@ -21,7 +21,13 @@ from monitord.doctor.data import (
 from monitord.doctor.events import check_slow_questions
 from monitord.doctor.machine import check_cgroup, check_descriptors, check_pressure
 from monitord.doctor.receivers import check_receivers
-from monitord.doctor.rights import check_capabilities, check_perf_paranoid, check_whose, check_yama
+from monitord.doctor.rights import (
+    check_capabilities,
+    check_kernel_names,
+    check_perf_paranoid,
+    check_whose,
+    check_yama,
+)
 from monitord.doctor.running import check_daemon, check_interpreter, check_units
 from monitord.doctor.shipping import check_shipping
 from monitord.doctor.tiers import check_tiers
@@ -35,6 +41,7 @@ CHECKS: tuple[Callable[[Surroundings], Iterator[Check]], ...] = (
     check_eu_stack,
     check_mac_tools,
     check_perf_paranoid,
+    check_kernel_names,
     check_black_box,
     check_yama,
     check_capabilities,

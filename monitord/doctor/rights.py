@@ -9,6 +9,7 @@ from monitord.doctor.check import OK, WARNING, Check, Surroundings
 # Bits of CapEff in /proc/PID/status (linux/capability.h): what lets a profiler read another user's process.
 CAPABILITIES = {2: "CAP_DAC_READ_SEARCH", 19: "CAP_SYS_PTRACE", 38: "CAP_PERFMON"}
 CAP_PERFMON, CAP_SYS_ADMIN = 1 << 38, 1 << 21
+_KPTR = "proc/sys/kernel/kptr_restrict"
 
 
 def check_perf_paranoid(here: Surroundings) -> Iterator[Check]:
@@ -32,6 +33,25 @@ def check_perf_paranoid(here: Surroundings) -> Iterator[Check]:
         f"{detail}: {by_whom}",
         "echo kernel.perf_event_paranoid=2 | sudo tee /etc/sysctl.d/60-monitord.conf && sudo sysctl --system",
     )
+
+
+def check_kernel_names(here: Surroundings) -> Iterator[Check]:
+    """Check whether functions of the kernel have names. Who may not sample it has no stacks of it anyway."""
+    try:
+        with (here.root / "proc/kallsyms").open("rb") as file:
+            address = file.readline(64).split(b" ")[0]
+    except OSError:
+        return
+    if address.strip(b"0"):
+        yield Check("kernel names", OK, "the kernel shows where its functions lie")
+    elif capabilities(here) & (CAP_PERFMON | CAP_SYS_ADMIN):
+        level = number(here, _KPTR)
+        words = f"kernel.kptr_restrict is {level}: the kernel's functions have no names in stacks from here"
+        fix = "record as root, or with CAP_SYSLOG"
+        if level == 2:
+            kept = "/etc/sysctl.d/60-monitord-names.conf"
+            fix = f"echo kernel.kptr_restrict=1 | sudo tee {kept} && sudo sysctl --system"
+        yield Check("kernel names", WARNING, words, fix)
 
 
 def check_yama(here: Surroundings) -> Iterator[Check]:

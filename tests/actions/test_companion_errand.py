@@ -100,8 +100,7 @@ def test_a_young_file_stays_and_an_old_one_is_replaced_with_its_mode(
         assert file.stat().st_mode & 0o777 == 0o640
 
 
-@pytest.mark.root
-@pytest.mark.parametrize("place", ["missing", "anybody"])
+@pytest.mark.parametrize("place", ["missing", pytest.param("anybody", marks=pytest.mark.root)])
 def test_where_it_cannot_or_may_not_write_it_says_why(
     place: str, stored: Incident, tmp_path: Path, run: Callable[[Path], dict[str, str]]
 ) -> None:

@@ -261,7 +261,6 @@ def test_another_process_with_the_same_pid_is_never_looked_at(
     assert [(c.status, c.payload, c.path) for c in captures] == [(CaptureStatus.TARGET_REPLACED, None, None)]
 
 
-@pytest.mark.root
 def test_a_kernel_thread_has_a_context_and_no_wrong_stack(
     service: ProfileCaptureService, folder: Path
 ) -> None:

@@ -105,7 +105,6 @@ def test_a_program_has_its_names_after_its_file_was_replaced(
     assert (capture.hotspots[0].function, capture.hotspots[0].module) == ("hot_leaf", str(program))
 
 
-@pytest.mark.root
 def test_what_is_opened_for_the_reader_is_what_is_mapped(
     targets: Targets, folder: Path, tmp_path: Path, require_tool: Tool
 ) -> None:
@@ -145,7 +144,6 @@ def test_a_program_that_its_user_may_only_execute_is_not_read_for_him(
         assert str(program) in files
 
 
-@pytest.mark.root
 def test_of_mappings_with_a_build_id_the_file_that_has_it_gives_the_names(
     targets: Targets, folder: Path, require_tool: Tool
 ) -> None:

@@ -301,4 +301,4 @@ def test_who_may_not_use_fanotify_is_told_how(run: Run, path: str) -> None:
     )  # fmt: skip
     cause = disk_io.explain(Facts(ALERT, after=json.loads(done.stdout)))
     assert ("not used", "fanotify, which takes CAP_SYS_ADMIN") in cause.evidence
-    assert "CAP_SYS_ADMIN" in str(cause.decides)
+    assert "record as root, or with CAP_SYS_ADMIN" in str(cause.decides)

@@ -25,5 +25,10 @@ def test_what_fewer_rights_take_away_is_said_wherever_stacks_are_shown(
     incident = daemon.incident(pid=target.pid)
     assert "load_orders" in functions(incident)
     assert why in str(before(incident)["notes"])
-    words = " ".join(daemon.answer("show", str(incident["id"]))[1].split())
-    assert words.count("`monitord doctor` has the fix") == 1
+    for question in (["show", str(incident["id"])], ["status"]):
+        words = " ".join(daemon.answer(*question)[1].split())
+        assert words.count("`monitord doctor` has the fix") == 1, (question, words)
+    unread = incident["context"]["unread"]
+    assert "stack: permission denied (to change that: " in unread, "the kernel's own stacks of its threads"
+    for question in ("show", "explain"):
+        assert unread in " ".join(daemon.answer(question, str(incident["id"]))[1].split())

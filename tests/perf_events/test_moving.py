@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -20,6 +19,7 @@ from tests.causes.conftest import Run, run  # noqa: F401 - a fixture
 from tests.causes.talking import FAR, HEAD, SHARED
 from tests.patience import PATIENCE_S
 from tests.perf_events.test_records import record
+from tests.strangers import without
 
 SEND, RECEIVE, ELSEWHERE = 0xFFFFFFFF81000010, 0xFFFFFFFF82000010, 0xFFFFFFFF83000000
 KALLSYMS = b"""\
@@ -91,11 +91,11 @@ def test_of_two_that_run_all_the_time_only_the_one_that_sends_is_met(run: Run) -
     assert met.keys() == {(sender, "socket:[", True)}
 
 
-@pytest.mark.root
-def test_who_may_not_sample_gets_none(require_tool: Callable[[str], str]) -> None:
+def test_who_may_not_sample_gets_none() -> None:
     code = "from monitord.perf_events import moving; print(moving.opened((0,)))"
-    words = [require_tool("setpriv"), "--bounding-set=-all", "--inh-caps=-all"]
-    done = subprocess.run([*words, sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*without(), sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     paranoid = int(procfs.text("/proc/sys/kernel/perf_event_paranoid", 16))
     if paranoid > 0:
         assert done.stdout == "None\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 import subprocess
@@ -26,6 +27,7 @@ from monitord.stacks.cpython.interpreter import TRUNCATED
 from tests.patience import PATIENCE_S
 from tests.stacks.cpython.fake_python import BASE, SIZE, Host, Image, host
 from tests.stacks.cpython.pythons import OURS, TOLD, holding, line_of, started
+from tests.strangers import process_of_another
 
 CALLS_CAP = 3000
 """Of one question: three tries, each of so many frames that lie alone, and what can't be read of names."""
@@ -333,23 +335,16 @@ def test_a_program_that_is_killed_while_it_is_read_ends_in_a_refusal(tmp_path: P
             assert not interpreter.is_same()
 
 
-@pytest.mark.root
 def test_who_may_not_read_it_is_told_what_to_do(tmp_path: Path) -> None:
     script = "import sys\nfrom monitord.stacks.cpython import *\ntry: Interpreter.attach(int(sys.argv[1]))\nexcept StackError as error: print(type(error).__name__, error)"
-    with holding(OURS, tmp_path, "hold()\n") as (process, _):
-        words = [
-            "setpriv",
-            "--reuid=65534",
-            "--clear-groups",
-            "--regid=65534",
-            "/usr/bin/python3.11",
-            "-c",
-            script,
-            str(process.pid),
-        ]
+    with holding(OURS, tmp_path, "hold()\n") as (ours, _), process_of_another() as other:
+        words, pid = [sys.executable, "-c", script], other
+        if os.geteuid() == 0:
+            words[:1] = ["setpriv", "--reuid=65534", "--clear-groups", "--regid=65534", "/usr/bin/python3.11"]
+            pid = ours.pid
         path = str(Path(__file__).parents[3])
         done = subprocess.run(
-            words, capture_output=True, text=True, env={"PYTHONPATH": path}, cwd="/", check=False
+            [*words, str(pid)], capture_output=True, text=True, env={"PYTHONPATH": path}, cwd="/", check=False
         )
     assert done.stdout.startswith(("UnreadableError", "NotPythonError")), (done.stdout, done.stderr)
     assert "may not be read" in done.stdout or "can't be read" in done.stdout or "may be read" in done.stdout
