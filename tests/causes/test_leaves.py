@@ -90,7 +90,7 @@ def test_work_that_goes_round_a_pool_of_threads_is_sampled_in_all_of_them(start:
     sampled = sample_leaves(process.pid)
     process.kill()
     if isinstance(sampled, str):
-        pytest.skip(f"the kernel grants no samples: {sampled}")
+        pytest.skip(f"the kernel grants no samples: {sampled}; run as root")
     assert len({thread for thread, _chain in sampled.chains}) >= 4
 
 
