@@ -382,7 +382,7 @@ OURS: dict[str, str] = {
     ),
     **dict.fromkeys(
         (
-            "capture.hidden_frames", "capture.service", "capture.causes", "causes.facts", "causes.memory", "causes.machine_cpu", "capture.reading", "supervision",
+            "capture.hidden_frames", "capture.service", "capture.causes", "causes.facts", "causes.hottest", "causes.memory", "causes.machine_cpu", "capture.reading", "supervision",
             "capture.profilers.perf", "capture.before", "profiles.scalene_kept", "scripts.registry", "detection.judges", "detection.oom",
         ),
         "what another part of ours wrote",

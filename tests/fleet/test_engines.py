@@ -9,7 +9,6 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -152,7 +151,8 @@ def test_spark_answers_as_duckdb_does(
 def test_spark_s_answer_says_that_nobody_knows_a_rule(spark: None, trapped: Made, tmp_path: Path) -> None:
     """Without a row a misspelt name looks like a quiet fleet."""
     told: list[str] = []
-    here = replace(Workspace(tmp_path / "data", tmp_path / "config.toml"), tell=told.append)
+    (tmp_path / "config.toml").touch()
+    here = Workspace(tmp_path / "data", tmp_path / "config.toml", told.append)
     asked = Asked(SINCE, UNTIL, url=trapped.root.as_uri())
     assert not ask_elsewhere(here, asked, ["recent", "rule=cpu-hogg"]).rows
     (line,) = told
