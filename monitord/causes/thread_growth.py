@@ -122,12 +122,12 @@ def _began_in(profiles: tuple[Profile, ...], count: int) -> str | None:
 
 
 def _first(profile: Profile, stack: tuple[int, ...]) -> Frame | None:
-    """The first frame that is not of those that start threads."""
+    """The first frame that is not of those that start threads; None where that has no name."""
     for index in stack:
         frame = profile.frames[index]
         is_run = frame.name in ("run", "Thread.run") and (frame.file or "").endswith("threading.py")
         if frame.name not in _STARTERS and not is_run:
-            return frame
+            return None if frame.name.startswith(("0x", "[", "function_at_")) else frame
     return None
 
 

@@ -197,6 +197,19 @@ def test_the_function_that_threads_began_in_comes_from_their_stacks() -> None:
     assert cause.decides is None
 
 
+@pytest.mark.parametrize("start", ["0x2543b3", "[python3.11]", "function_at_0x1a2b"])
+def test_threads_that_began_in_code_without_a_name_began_in_no_function(start: str) -> None:
+    """`began in 0x2543b3` was told of Python's threads where eu-stack, not py-spy, looked at them."""
+    frames = [Frame("start_thread", None), Frame(start, None), Frame("PyEval_EvalFrame", None)]
+    stacks = {(Thread(None, number), (0, 1, 2)): 1 for number in range(200)}
+    seen = {"count": 201, "looked_at": 201, "kinds": {"python": 201}, "targets": {"python": {"sleep": 201}}}
+    profile = Profile("eu-stack", frames, stacks, 200)
+    cause = thread_growth.explain(
+        Facts(alert(TriggerMetric.THREAD_GROWTH, 200), after=seen, profiles=(profile,))
+    )
+    assert "began in" not in cause.sentence
+
+
 def test_threads_that_all_have_one_name_are_called_by_it() -> None:
     """`python3.11` was told as `python#.#`, which is a pattern for names that differ in their numbers."""
     alike = {
