@@ -257,7 +257,7 @@ def test_compiled_java_has_names_in_what_ran_before(
         target=key, format="ring", payload=found.payload,
     )  # fmt: skip
     named = RingNames().put_in(taken, tmp_path / "spool")
-    assert "of just after" in named.notes["java"], "code that was written over has the newer name"
+    assert "read just after" in named.notes["java"], "code that was written over has the newer name"
     told = json.loads(named.payload or b"")
     weights: Counter[str] = Counter()
     for _at, _thread, stack, weight in told["samples"]:
