@@ -13,7 +13,9 @@ from monitord.children import own_script
 _ASKS = Path(__file__).with_name("java_names.py")
 _LIMIT_S = 5.0
 _MAPS_CAP_BYTES = 4 * 1024 * 1024
-OF_NOW = "names of compiled code were read just after: where code had been replaced by then, the newer name stands"
+OF_NOW = (
+    "names of compiled code were read just after: where code had been replaced by then, the newer name stands"
+)
 """What HotSpot tells is what lies there now; unlike a map that only grows it shows no place that had two."""
 
 

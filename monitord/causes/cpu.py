@@ -32,6 +32,7 @@ from monitord.profiles.ranking import share_error
 from monitord.profiles.verdict import told_share
 
 _FEW_BUSY = 5  # samples: below that nothing ran
+_ROUGH = 0.1  # an error from which on a share does not tell which of two took more
 _FEW = 12  # samples: below that nothing is likely
 _MANY = 40
 _NAMED = 0.5  # of the leaves must have names, or they say nothing of what is not there
@@ -258,15 +259,19 @@ def _loop(facts: Facts, seen: _Seen, second: str, near: float, rows: list[tuple[
         spread = f"its time is spread over many functions, the hottest with {percent(share)}"
         return _unknown(facts, why or spread, LOOP, None, rows)
     sentence = f"{told_share(share, found.error)} of its CPU time is spent in {found.name}"
+    if found.rival is not None:
+        name, its_share, its_error = found.rival
+        sentence += f", and {told_share(its_share, its_error)} in {name}"
     decides = None if is_known else "names for native code below Python (perf, or a Python with symbols)"
     if found.is_interpreters:
         sentence += ", a function of the interpreter: which of the program's own ran is not known"
         decides = _OF_ITS_LANGUAGE
     is_likely = is_known and seen.samples >= _FEW and share - found.error >= 0.25
+    is_likely &= found.rival is None or found.error < _ROUGH
     confidence: Confidence = "likely" if is_likely else "possible"
     looped = seen.leaves.share(LOOP) if seen.is_named else 1.0
     is_whole = share >= _LIKELY and looped >= _SURE
-    is_sure = found.error < 0.1 and not found.is_interpreters
+    is_sure = found.error < _ROUGH and not found.is_interpreters
     if is_likely and is_whole and is_sure and seen.samples >= _MANY:
         confidence = "certain"
     return Cause(LOOP, sentence, confidence, second if near >= 0.15 else None, decides, tuple(rows))

@@ -16,6 +16,7 @@ from monitord.profiles.representation import Profile
 
 _SPOTS = 100
 _MUCH = 0.35  # of the time
+_RIVALS = 0.2
 _NAMELESS = ("[", "0x", "function_at_")
 
 
@@ -27,12 +28,16 @@ def running(facts: Facts) -> list[Profile]:
 
 @dataclass(frozen=True, slots=True)
 class Hottest:
-    """The hottest function that may be its own, with its place; its share, and how far that may be off."""
+    """The hottest function that may be its own, with its place; its share, and how far that may be off.
+
+    `rival`: another one that may have taken as much, as far as the samples tell.
+    """
 
     name: str
     share: float
     error: float
     is_interpreters: bool
+    rival: tuple[str, float, float] | None = None
 
 
 def hottest(facts: Facts, leaves: Shares) -> Hottest | None:
@@ -46,11 +51,24 @@ def hottest(facts: Facts, leaves: Shares) -> Hottest | None:
     if spot is None:
         found = leaves.hottest()
         return Hottest(found[0][0], found[1], 0.0, is_interpreters=False) if found else None
-    where = f"{spot.file}:{spot.line}" if spot.file and spot.line else spot.module
     whole = spot.total_share if spot.self_share >= 0.2 else 0.0  # a function that calls itself, or small ones
-    name = f"{spot.function} ({where})" if where else spot.function
+    share, error = max(spot.self_share, whole), spot.share_error or 0.0
     is_interpreters = spot.kind == "native" and INTERPRETERS.match(_file_of(spot)) is not None
-    return Hottest(name, max(spot.self_share, whole), spot.share_error or 0.0, is_interpreters)
+    return Hottest(_named(spot), share, error, is_interpreters, _rival(own, spot, share - error))
+
+
+def _named(spot: Hotspot) -> str:
+    where = f"{spot.file}:{spot.line}" if spot.file and spot.line else spot.module
+    return f"{spot.function} ({where})" if where else spot.function
+
+
+def _rival(own: Sequence[Hotspot], spot: Hotspot, least: float) -> tuple[str, float, float] | None:
+    """The next one of the same evidence, if the first is not sure to have taken more."""
+    others = [one for one in own if one.seen == spot.seen and one.function != spot.function]
+    found = max(others, key=lambda one: one.self_share, default=None)
+    if found is None or found.self_share < _RIVALS or found.self_share + (found.share_error or 0.0) < least:
+        return None
+    return _named(found), found.self_share, found.share_error or 0.0
 
 
 def _may_be_own(spot: Hotspot) -> bool:

@@ -444,6 +444,12 @@ def test_a_share_of_few_readings_is_told_with_its_error_and_makes_nothing_certai
     cause = explain(facts(few, IN_EVAL))
     assert cause is not None
     assert cause.sentence.startswith("74 ± 2")
+    assert ", and 26 ± 2" in cause.sentence, "it may have taken as much"
+    assert "in price" in cause.sentence
+    assert cause.confidence == "possible"
+    many = explain(facts(replace(few, looks=1000), IN_EVAL))
+    assert many is not None
+    assert (many.confidence, "price" in many.sentence) == ("certain", False)
     always = replace(SPIN, looks=10)
     assert told(facts(always, IN_EVAL)) == ("tight loop", "likely")
     assert told(facts(SPIN, IN_EVAL)) == ("tight loop", "certain")

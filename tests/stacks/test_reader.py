@@ -15,10 +15,13 @@ from monitord.stacks.reader import PythonReader
 
 @pytest.fixture
 def burner() -> Iterator[int]:
-    process = subprocess.Popen(["sh", "-c", "while :; do :; done"])
+    """One that has loaded all it needs: while it starts its memory grows."""
+    process = subprocess.Popen(["sh", "-c", "echo; while :; do :; done"], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
     yield process.pid
     process.kill()
-    process.wait()
+    process.communicate()
 
 
 class Asked:
