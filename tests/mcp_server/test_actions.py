@@ -101,11 +101,16 @@ def test_the_process_that_was_captured_is_named(store: SQLiteProfileStore, tmp_p
 
 def is_sampled(pid: int) -> bool:
     """Whether a profiler among our descendants samples this process already."""
-    try:
-        commands = [child.cmdline() for child in psutil.Process().children(recursive=True)]
-        return any({"record", str(pid)} <= {*words} for words in commands)
-    except psutil.Error:
-        return False  # a child that went away while it was looked at
+    return any(
+        {"record", str(pid)} <= {*words_of(child)} for child in psutil.Process().children(recursive=True)
+    )
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """None of one that went away while it was looked at, or that is a zombie: another fixture may have those."""
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
