@@ -224,7 +224,8 @@ def test_a_recursion_deeper_than_anybody_reads_is_named_or_unknown(
         leading = [spot.function for spot in capture.hotspots[:1]]
         assert leading in (["leaf_burner"], ["[unknown]"], []), (capture.profiler, capture.hotspots[:3])
         if leading == ["[unknown]"]:
-            assert "not of the Python program" in capture.notes["unnamed"]
+            told = capture.notes["unnamed"]  # or of an interpreter whose names were taken away, as Debian's
+            assert "not of the Python program" in told or "is stripped" in told
 
 
 def test_a_dump_that_fails_is_tried_once_more(targets: Targets, folder: Path, tmp_path: Path) -> None:
