@@ -762,6 +762,8 @@ class Cause:
 
 
 UNKNOWN_CAUSE = "unknown"
+NOT_KNOWN = "the cause is not known: "
+"""How its sentence begins."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A skip is a hole that says what is missing; in CI there is none, however it is written."""
+"""Every skip says what is missing and how to get it; in CI each is a failure, however it is written."""
 
 from __future__ import annotations
 

@@ -22,17 +22,17 @@ from monitord.causes.frame_classes import (
     SERIAL,
     STARTS,
 )
-from monitord.causes.hottest import hottest, percent, running, without_names
+from monitord.causes.hottest import hottest, running, without_names
 from monitord.causes.leaves import name_leaves, sample_leaves
 from monitord.causes.shares import Shares, context_shares, heaviest, leaf_shares, native_shares
 from monitord.causes.unknown import unknown
 from monitord.causes.usage import Usage, read_usage, read_waits, usage_between
+from monitord.causes.words import percent
 from monitord.model import BEFORE, Cause, Confidence, TriggerMetric, counted
 from monitord.profiles.ranking import share_error
-from monitord.profiles.verdict import told_share
+from monitord.profiles.verdict import ROUGH, told_share
 
 _FEW_BUSY = 5  # samples: below that nothing ran
-_ROUGH = 0.1  # an error from which on a share does not tell which of two took more
 _FEW = 12  # samples: below that nothing is likely
 _MANY = 40
 _NAMED = 0.5  # of the leaves must have names, or they say nothing of what is not there
@@ -237,10 +237,10 @@ def _judged(facts: Facts, seen: _Seen, scores: dict[str, float], rows: list[tupl
 
 def _loop(facts: Facts, seen: _Seen, second: str, near: float, rows: list[tuple[str, str]]) -> Cause | None:
     """Nothing but its own code: a loop, if one function has most of it."""
-    found = hottest(facts, seen.leaves)
+    nameless_words, nameless = without_names(facts)
+    found = hottest(facts, seen.leaves, is_partly_named=nameless > 0)
     if found is None:
-        why = without_names(facts)[0] or "the code that ran has no names"
-        return _unknown(facts, why, None, None, rows)
+        return _unknown(facts, nameless_words or "the code that ran has no names", None, None, rows)
     share = found.share
     is_known = seen.is_named or not _is_python(facts)
     own = _own_share(facts, seen) if seen.is_named else 1.0
@@ -254,10 +254,9 @@ def _loop(facts: Facts, seen: _Seen, second: str, near: float, rows: list[tuple[
         if own >= _SURE:
             sentence = f"{percent(own)} of its CPU time is spent in own code whose functions are not known"
             return Cause(LOOP, sentence, "likely", None, _OF_ITS_LANGUAGE, tuple(rows))
-    why, nameless = without_names(facts)
     if share < max(0.25, nameless):
         spread = f"its time is spread over many functions, the hottest with {percent(share)}"
-        return _unknown(facts, why or spread, LOOP, None, rows)
+        return _unknown(facts, nameless_words or spread, LOOP, None, rows)
     sentence = f"{told_share(share, found.error)} of its CPU time is spent in {found.name}"
     if found.rival is not None:
         name, its_share, its_error = found.rival
@@ -267,11 +266,11 @@ def _loop(facts: Facts, seen: _Seen, second: str, near: float, rows: list[tuple[
         sentence += ", a function of the interpreter: which of the program's own ran is not known"
         decides = _OF_ITS_LANGUAGE
     is_likely = is_known and seen.samples >= _FEW and share - found.error >= 0.25
-    is_likely &= found.rival is None or found.error < _ROUGH
+    is_likely &= found.rival is None or found.error < ROUGH
     confidence: Confidence = "likely" if is_likely else "possible"
     looped = seen.leaves.share(LOOP) if seen.is_named else 1.0
     is_whole = share >= _LIKELY and looped >= _SURE
-    is_sure = found.error < _ROUGH and not found.is_interpreters
+    is_sure = found.error < ROUGH and not found.is_interpreters
     if is_likely and is_whole and is_sure and seen.samples >= _MANY:
         confidence = "certain"
     return Cause(LOOP, sentence, confidence, second if near >= 0.15 else None, decides, tuple(rows))

@@ -29,6 +29,8 @@ _CPYTHON, _JVM, _RUBY, _PHP, _PERL, _LIBC = (
         r"libc(-\d[\d.]*)?\.(so|musl)|ld-(linux|musl|\d)|libpthread",
     )
 )  # fmt: skip
+NAMELESS = ("[", "0x", "function_at_")
+"""How a frame begins that has a place and no name."""
 INTERPRETERS = re.compile(
     r"(lib)?(perl|ruby|php|lua|luajit|python|node|js|guile|tcl|tclsh|bash|dash|zsh|[gm]?awk|busybox)[-0-9.]*(\.so[0-9.]*)?$"
 )

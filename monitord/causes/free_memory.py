@@ -8,7 +8,7 @@ from dataclasses import replace
 from monitord.causes import holders, memory, room, words
 from monitord.causes.facts import Facts
 from monitord.causes.observed import OfMachine, checked
-from monitord.model import UNKNOWN_CAUSE, Cause, HistoryPoint
+from monitord.model import NOT_KNOWN, UNKNOWN_CAUSE, Cause, HistoryPoint
 
 _EXPLAINS_SHARE = 0.5
 _LEAST_LOSS_BYTES = 64 << 20
@@ -93,7 +93,7 @@ def _cause(
 
 def _unknown(why: str, rows: Sequence[holders.Holder], evidence: tuple[tuple[str, str], ...]) -> Cause:
     runner_up = rows[0].described() if rows else None
-    return Cause(UNKNOWN_CAUSE, f"the cause is not known: {why}", "unknown", runner_up, _DECIDES, evidence)
+    return Cause(UNKNOWN_CAUSE, f"{NOT_KNOWN}{why}", "unknown", runner_up, _DECIDES, evidence)
 
 
 def _with_inside(cause: Cause, facts: Facts, after: OfMachine, pid: int) -> Cause:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitord.causes.facts import Facts
-from monitord.causes.frame_classes import INTERPRETERS, class_of, is_by_name_alone
+from monitord.causes.frame_classes import INTERPRETERS, NAMELESS, class_of, is_by_name_alone
 from monitord.causes.shares import Shares
+from monitord.causes.words import percent
 from monitord.model import PYTHON_NOT_READ, Hotspot
 from monitord.profiles.idle_calls import told_name
 from monitord.profiles.ranking import hotspots
@@ -17,7 +18,6 @@ from monitord.profiles.representation import Profile
 _SPOTS = 100
 _MUCH = 0.35  # of the time
 _RIVALS = 0.2
-_NAMELESS = ("[", "0x", "function_at_")
 
 
 def running(facts: Facts) -> list[Profile]:
@@ -40,17 +40,16 @@ class Hottest:
     rival: tuple[str, float, float] | None = None
 
 
-def hottest(facts: Facts, leaves: Shares) -> Hottest | None:
+def hottest(facts: Facts, leaves: Shares, *, is_partly_named: bool) -> Hottest | None:
     """Of the leading evidence, else what the leaves were sampled for; None: nothing has a name."""
     own = [one for one in facts.hotspots if _may_be_own(one)]
-    # Of what the black box read now and then, a profiler that looked all the time knows the share.
-    same = [one for one in own if (one.function, one.file) == (own[0].function, own[0].file)]
-    spot = max(same, key=lambda one: one.self_share - (one.share_error or 0.0), default=None)
-    if spot is not None and without_names(facts)[1] == 0.0:
-        spot = own[0]
-    if spot is None:
+    if not own:
         found = leaves.hottest()
         return Hottest(found[0][0], found[1], 0.0, is_interpreters=False) if found else None
+    spot = own[0]
+    if is_partly_named:  # of what the black box read now and then, another profiler knows the share
+        same = [one for one in own if (one.function, one.file) == (spot.function, spot.file)]
+        spot = max(same, key=lambda one: one.self_share - (one.share_error or 0.0))
     whole = spot.total_share if spot.self_share >= 0.2 else 0.0  # a function that calls itself, or small ones
     share, error = max(spot.self_share, whole), spot.share_error or 0.0
     is_interpreters = spot.kind == "native" and INTERPRETERS.match(_file_of(spot)) is not None
@@ -72,7 +71,7 @@ def _rival(own: Sequence[Hotspot], spot: Hotspot, least: float) -> tuple[str, fl
 
 
 def _may_be_own(spot: Hotspot) -> bool:
-    if spot.function.startswith(_NAMELESS):
+    if spot.function.startswith(NAMELESS):
         return False
     is_known = spot.kind == "native" and class_of(spot.function, spot.module) is not None
     return not is_known or is_by_name_alone(spot.function, spot.module)
@@ -86,7 +85,7 @@ def without_names(facts: Facts) -> tuple[str, float]:
         return f"of {percent(share)} of its CPU time the Python functions were not read", share
     shares: defaultdict[str, float] = defaultdict(float)
     for spot in spots:
-        if spot.function.startswith(_NAMELESS) and spot.kind == "native":
+        if spot.function.startswith(NAMELESS) and spot.kind == "native":
             shares[_file_of(spot) or "code that was made while it ran"] += spot.self_share
     file, share = max(shares.items(), key=lambda item: item[1], default=("", 0.0))
     if share < _MUCH:
@@ -101,8 +100,3 @@ def _not_read(spots: Sequence[Hotspot]) -> float:
 def _file_of(spot: Hotspot) -> str:
     """Without its folders, and without what tells versions of it apart."""
     return (spot.module or "").rpartition("/")[2].partition(" ")[0]
-
-
-def percent(share: float) -> str:
-    """A share in words."""
-    return f"{100 * min(1.0, share):.0f} %"

@@ -16,7 +16,7 @@ from monitord.causes import OBSERVED_BYTES, allocating, census, mappings, object
 from monitord.causes.facts import Facts
 from monitord.causes.observed import Faults, OfProcess, checked
 from monitord.causes.python_types import UncountableError
-from monitord.model import UNKNOWN_CAUSE, Cause
+from monitord.model import NOT_KNOWN, UNKNOWN_CAUSE, Cause
 
 _ALL_S = 4.0  # with what was read before; a child of its own is killed then
 _MINOR_FAULTS = 7  # in /proc/PID/stat behind the name
@@ -183,7 +183,7 @@ class _Explaining:
             rows_of_it = (*judged.rows, *cause.evidence)
             cause = replace(cause, evidence=rows_of_it, decides=judged.decides or cause.decides)
             if judged.alike:
-                sentence = f"the cause is not known: {judged.said}; {cause.sentence}"
+                sentence = f"{NOT_KNOWN}{judged.said}; {cause.sentence}"
                 return replace(cause, kind=UNKNOWN_CAUSE, sentence=sentence, confidence="unknown")
         takers = [one.profiler for one in facts.taken] or [""] * len(facts.profiles)
         asker = allocating.allocator_in(zip(facts.profiles, takers, strict=True))
@@ -239,5 +239,5 @@ def _unknown(
 ) -> Cause:
     rows = evidence or room.told(room.trend_in(facts.history), {})
     decides = _DECIDES_TYPES if facts.before is None else _DECIDES_NATIVE
-    sentence = f"the cause is not known: {why}"
+    sentence = f"{NOT_KNOWN}{why}"
     return Cause(UNKNOWN_CAUSE, sentence, "unknown", runner_up or None, decides, tuple(rows))

@@ -7,7 +7,7 @@ from datetime import timedelta
 from monitord.causes import holders, room, words
 from monitord.causes.facts import Facts
 from monitord.causes.observed import OfMachine, checked
-from monitord.model import UNKNOWN_CAUSE, Cause
+from monitord.model import NOT_KNOWN, UNKNOWN_CAUSE, Cause
 
 _DECIDES = "the kernel's log names the victim: journalctl -k -g 'Out of memory|oom-kill'"
 _GREW_SHARE = 0.25
@@ -34,7 +34,7 @@ def explain(facts: Facts) -> Cause | None:
     if target is None or not levels:
         why = "nobody that held much disappeared then" if target is None else "what it held is not known"
         runner_up = rows[0].described() if rows else None
-        return Cause(UNKNOWN_CAUSE, f"the cause is not known: {why}", "unknown", runner_up, _DECIDES, now)
+        return Cause(UNKNOWN_CAUSE, f"{NOT_KNOWN}{why}", "unknown", runner_up, _DECIDES, now)
     (first_at, first), (last_at, last) = levels[0], levels[-1]
     who, lasted = f"{facts.alert.process_name} (pid {target.pid})", (last_at - first_at).total_seconds()
     if last - first >= _GREW_SHARE * last:

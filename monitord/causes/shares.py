@@ -11,6 +11,7 @@ from monitord.causes.frame_classes import (
     GC,
     KERNEL,
     LOOP,
+    NAMELESS,
     REGEX,
     SERIAL,
     STARTS,
@@ -124,7 +125,7 @@ def _add_native(
     shares.total += value
     word = GC if is_collector(thread) else _class_of_chain(chain)
     name, module, kind = chain[0]
-    is_named = bool(name) and not name.startswith(("[", "0x", "function_at_"))
+    is_named = bool(name) and not name.startswith(NAMELESS)
     shares.named += value if is_named or word else 0.0
     if word is not None:
         shares.by_class[word] += value

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from monitord.causes.facts import Facts
+from monitord.causes.frame_classes import NAMELESS
 from monitord.causes.growth import MOST_OF_IT, Growth, growth, limit_rows, undecided
 from monitord.causes.threads import RUNNING, Waiting, read_all
 from monitord.causes.unknown import unknown
@@ -127,7 +128,7 @@ def _first(profile: Profile, stack: tuple[int, ...]) -> Frame | None:
         frame = profile.frames[index]
         is_run = frame.name in ("run", "Thread.run") and (frame.file or "").endswith("threading.py")
         if frame.name not in _STARTERS and not is_run:
-            return None if frame.name.startswith(("0x", "[", "function_at_")) else frame
+            return None if frame.name.startswith(NAMELESS) else frame
     return None
 
 

@@ -21,6 +21,11 @@ def share(part: float, whole: float) -> str:
     return f"{min(100.0, 100 * part / whole):.0f} %" if whole > 0 else "0 %"
 
 
+def percent(part: float) -> str:
+    """The same of a part of 1."""
+    return share(part, 1.0)
+
+
 def lasting(seconds: float) -> str:
     """A length of time in the unit that says enough: "40 s", "12 min", "3.5 h", "9 days"."""
     for unit_s, most_s, word in ((1, 120, "s"), (60, 7200, "min"), (3600, 172800, "h")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from monitord.cli.terminal import LABEL, cut, display_width
-from monitord.model import UNKNOWN_CAUSE, Cause
+from monitord.model import NOT_KNOWN, UNKNOWN_CAUSE, Cause
 from monitord.redaction import printable
 
 Fact = Callable[[str, str], Iterator[str]]
@@ -17,7 +17,7 @@ def cause_lines(cause: Cause, width: int, fact: Fact) -> Iterator[str]:
     """Yield its lines, the sentence only where it is unknown; `fact` writes a label with its text."""
     room = _LINES * width
     if cause.kind == UNKNOWN_CAUSE:
-        told = printable(cause.sentence).removeprefix("the cause is not known: ")
+        told = printable(cause.sentence).removeprefix(NOT_KNOWN)
         yield from fact("unknown", cut(told, room))
     if cause.runner_up:
         yield from fact("or else", cut(printable(cause.runner_up), room))

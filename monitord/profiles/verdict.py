@@ -25,9 +25,10 @@ OF_CPU = frozenset(
 )  # fmt: skip
 """What is measured in time on a processor: of anything else a function that ran tells little."""
 
+ROUGH = 0.1
+"""An error from which on it is told beside the share, which no longer tells who took more."""
 _STANDS_OUT = 0.2  # of the time; a function below that is one of many
 _UNSURE = 0.05  # from which error on a share is only "about" so much
-_ROUGH = 0.1  # from which error on it is told, too
 _NO_SHARE = 0.35  # from which error on there is no share to tell
 _LONGEST_NAME = 80
 _LONGEST_SENTENCE = 400
@@ -129,7 +130,7 @@ def _place(spot: Hotspot) -> str:
 
 def told_share(share: float, error: float | None) -> str:
     """Say a share, and how far it may be off where that is much."""
-    if (error or 0.0) >= _ROUGH:
+    if (error or 0.0) >= ROUGH:
         return f"{share * 100:.0f} ± {(error or 0.0) * 100:.0f} %"
     return f"{'about ' if (error or 0.0) >= _UNSURE else ''}{share * 100:.0f} %"
 

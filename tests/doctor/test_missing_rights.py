@@ -1,4 +1,4 @@
-"""Every right that doctor misses comes with what to type, whatever the kernel is set to and whoever asks."""
+"""Doctor tells what to type for each missing right, at every level of the kernel's settings, to every user."""
 
 from __future__ import annotations
 
